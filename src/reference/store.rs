@@ -1,0 +1,147 @@
+//! The port through which reference sets are kept. One contract test suite runs on every implementation.
+//!
+//! The contract: a call that returned `Ok` is durable (it survives `kill -9`); a call that returned `Err` or was
+//! dropped changed nothing; calls may run at once from many tasks and processes. A write of a set, route or prompt
+//! raises the set's draft revision by one (a call that writes many prompts raises it once). Prompts are listed in the
+//! order of their ids (bytewise). Embeddings belong to a text and a model, not to a prompt: two prompts with the same
+//! text share one, and a changed text has none until one is put.
+
+use async_trait::async_trait;
+
+use super::name::{NameError, ReferenceId, RouteName, SetName};
+use super::types::{
+    Fingerprint, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision, Route, SetEdit, SetVersion,
+    TextHash, Version, VersionPrompt,
+};
+
+/// What can go wrong in a store. Variants are facts that a caller can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("reference set {set} does not exist")]
+    UnknownSet { set: SetName },
+    #[error("route {route} does not exist in reference set {set}")]
+    UnknownRoute { set: SetName, route: RouteName },
+    #[error("reference prompt {id} does not exist in reference set {set}")]
+    UnknownPrompt { set: SetName, id: ReferenceId },
+    #[error("version {version} of reference set {set} does not exist")]
+    UnknownVersion { set: SetName, version: Version },
+    #[error("{resource} has revision {present}, the write expected {expected}")]
+    Stale {
+        resource: String,
+        expected: Revision,
+        present: Revision,
+    },
+    #[error("route {route} of reference set {set} still has {prompts} reference prompts")]
+    RouteNotEmpty {
+        set: SetName,
+        route: RouteName,
+        prompts: u64,
+    },
+    #[error("version {version} of reference set {set} lacks {missing} embeddings of model {model}")]
+    EmbeddingsMissing {
+        set: SetName,
+        version: Version,
+        missing: u64,
+        model: Fingerprint,
+    },
+    #[error("version {version} of reference set {set} is still being built")]
+    NotReady { set: SetName, version: Version },
+    #[error("the store at {place} is damaged: {what}")]
+    Damaged { place: String, what: String },
+    #[error("the store at {place} was written by a newer semroute (schema {found}, this one knows {known})")]
+    TooNew { place: String, found: i64, known: i64 },
+    #[error("the store holds an invalid name")]
+    Name(#[from] NameError),
+    #[error("the store at {place} cannot be used: {doing}")]
+    Unavailable {
+        place: String,
+        doing: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Which prompts to list.
+#[derive(Debug, Clone, Default)]
+pub struct PromptFilter {
+    pub route: Option<RouteName>,
+    /// Only prompts whose id is greater than this one.
+    pub after: Option<ReferenceId>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // --- draft: sets
+    /// All sets, by name.
+    async fn list_sets(&self) -> Result<Vec<ReferenceSet>>;
+    async fn get_set(&self, set: &SetName) -> Result<ReferenceSet>;
+    /// Creates or changes a set; the precondition speaks of the set's draft revision.
+    async fn upsert_set(&self, edit: &SetEdit, precondition: Precondition) -> Result<ReferenceSet>;
+    /// Removes a set with its routes, prompts and versions.
+    async fn delete_set(&self, set: &SetName, precondition: Precondition) -> Result<()>;
+
+    // --- draft: routes
+    /// All routes of the draft, by name.
+    async fn list_routes(&self, set: &SetName) -> Result<Vec<Route>>;
+    async fn get_route(&self, set: &SetName, route: &RouteName) -> Result<Route>;
+    async fn upsert_route(&self, set: &SetName, route: &Route, precondition: Precondition) -> Result<Route>;
+    /// Refuses with `RouteNotEmpty` if the route has prompts, unless `with_prompts`.
+    async fn delete_route(
+        &self,
+        set: &SetName,
+        route: &RouteName,
+        with_prompts: bool,
+        precondition: Precondition,
+    ) -> Result<()>;
+
+    // --- draft: prompts
+    async fn list_prompts(&self, set: &SetName, filter: &PromptFilter) -> Result<Vec<ReferencePrompt>>;
+    async fn get_prompt(&self, set: &SetName, id: &ReferenceId) -> Result<ReferencePrompt>;
+    /// Writes all or none, in one transaction. The routes must exist. A prompt that stands there unchanged (same id,
+    /// route and text) keeps its revision, and if nothing changes at all the draft's revision stays too.
+    async fn upsert_prompts(&self, set: &SetName, edits: &[PromptEdit]) -> Result<Vec<ReferencePrompt>>;
+    /// Deletes all or none; an unknown id is an error.
+    async fn delete_prompts(&self, set: &SetName, ids: &[(ReferenceId, Precondition)]) -> Result<()>;
+
+    // --- versions
+    /// Copies the draft into a new version in state `Building`, in one transaction. If the newest version of the set
+    /// is still building, for the same draft revision and model, that one is returned instead (a killed build is
+    /// resumed); an unfinished version of another draft or model is removed.
+    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion>;
+    /// Up to `limit` texts of a version that have no embedding of its model, each text once.
+    async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32)
+    -> Result<Vec<(TextHash, String)>>;
+    /// How many texts of a version have no embedding of its model.
+    async fn count_missing_embeddings(&self, set: &SetName, version: Version) -> Result<u64>;
+    /// Keeps embeddings, replacing those that stand there, in one transaction.
+    async fn put_embeddings(&self, model: &Fingerprint, embeddings: &[(TextHash, Vec<f32>)]) -> Result<()>;
+    /// Forgets all embeddings of a version's texts for its model, so that they are computed anew.
+    async fn forget_embeddings(&self, set: &SetName, version: Version) -> Result<()>;
+    /// The prompts of a version in the order of their ids, from the one after `after`, at most `limit`.
+    /// `EmbeddingsMissing` if one of them has no embedding.
+    async fn version_prompts(
+        &self,
+        set: &SetName,
+        version: Version,
+        after: Option<&ReferenceId>,
+        limit: u32,
+    ) -> Result<Vec<VersionPrompt>>;
+    /// Makes a version `Ready` with its report and live, in one transaction: `previous` becomes what was published.
+    /// Versions other than the published, the previous and the newest `keep` are removed, with embeddings that no
+    /// version or draft uses any more.
+    async fn publish(&self, set: &SetName, version: Version, report: &str, keep: u32) -> Result<ReferenceSet>;
+    /// Makes the previous version live again (and the present one the previous). `NotReady` or `UnknownVersion`.
+    async fn rollback(&self, set: &SetName, version: Version) -> Result<ReferenceSet>;
+    async fn get_version(&self, set: &SetName, version: Version) -> Result<SetVersion>;
+    /// All versions of a set, newest first.
+    async fn list_versions(&self, set: &SetName) -> Result<Vec<SetVersion>>;
+    /// Name and published version of every set that has one: cheap, asked several times a second.
+    async fn published_versions(&self) -> Result<Vec<(SetName, Version)>>;
+
+    /// Whether the store can be reached and is whole; for readiness.
+    async fn check(&self) -> Result<()>;
+}

@@ -1,0 +1,235 @@
+//! What a reference set is made of: the set with its policy, its routes, and their labelled prompts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::name::{ReferenceId, RouteName, SetName, TargetName};
+
+/// Longest text of a reference prompt in bytes.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// SHA-256 of a reference prompt's text: the key under which its embedding is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TextHash(pub [u8; 32]);
+
+impl TextHash {
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// The first 16 hex digits, used as the default id of a prompt that came without one.
+    pub fn short(&self) -> String {
+        self.to_string()[..16].to_owned()
+    }
+}
+
+impl fmt::Display for TextHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TextHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TextHash({self})")
+    }
+}
+
+/// Identifies the embedding space: two vectors may be compared only if their fingerprints are equal.
+/// Hex digits of a hash over everything that changes the vectors (weights, tokenizer, pooling, maximum tokens).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fingerprint(pub String);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Number of a set's version, from 1.
+pub type Version = u64;
+
+/// Number of a resource's revision, from 1: grows with every change; 0 means that it does not exist yet.
+pub type Revision = u64;
+
+/// What the answer is when neither the neighbours nor the LLM stage are sure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Fallback {
+    /// The likeliest route, marked as a guess.
+    #[default]
+    BestGuess,
+    /// A named route.
+    DefaultRoute(RouteName),
+    /// No route.
+    Abstain,
+}
+
+/// When a set's neighbours are trusted to decide alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetPolicy {
+    /// Least share of the vote that the winner needs, in [0, 1].
+    pub min_score: f32,
+    /// Least distance between the shares of the winner and the second, in [0, 1].
+    pub min_margin: f32,
+    /// Least cosine similarity of the winner's nearest reference prompt, in [-1, 1].
+    pub min_similarity: f32,
+    pub fallback: Fallback,
+}
+
+impl Default for SetPolicy {
+    fn default() -> Self {
+        Self {
+            min_score: 0.5,
+            min_margin: 0.1,
+            min_similarity: 0.3,
+            fallback: Fallback::BestGuess,
+        }
+    }
+}
+
+/// A named, versioned collection of reference prompts. `revision` is that of its draft: it grows with every change
+/// of the set, of a route or of a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferenceSet {
+    pub name: SetName,
+    pub description: String,
+    pub policy: SetPolicy,
+    pub revision: Revision,
+    pub published: Option<Version>,
+    pub previous: Option<Version>,
+    pub routes: u64,
+    pub prompts: u64,
+}
+
+/// The fields of a set that a caller writes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetEdit {
+    pub name: SetName,
+    pub description: String,
+    pub policy: SetPolicy,
+}
+
+/// The class that a reference prompt is labelled with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Route {
+    pub name: RouteName,
+    /// What belongs here, in a sentence or two; the LLM stage reads it.
+    #[serde(default)]
+    pub description: String,
+    /// Overrides the set's `min_score`.
+    #[serde(default)]
+    pub min_score: Option<f32>,
+    /// Overrides the set's `min_similarity`.
+    #[serde(default)]
+    pub min_similarity: Option<f32>,
+    /// Where the route's prompts are sent, in order. Empty: the configured default targets.
+    #[serde(default)]
+    pub targets: Vec<TargetName>,
+    /// Ignored on write.
+    #[serde(default, skip_serializing)]
+    pub revision: Revision,
+}
+
+/// A labelled example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferencePrompt {
+    pub id: ReferenceId,
+    pub route: RouteName,
+    pub text: String,
+    pub revision: Revision,
+}
+
+/// What a caller writes of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptEdit {
+    /// `None`: made from the hash of the text, so that the same text is one prompt.
+    pub id: Option<ReferenceId>,
+    pub route: RouteName,
+    pub text: String,
+    pub precondition: Precondition,
+}
+
+/// Optimistic concurrency: what must hold of the resource's present revision for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precondition {
+    /// Write whatever stands there.
+    #[default]
+    None,
+    /// Write only if the revision is this one (0: only if nothing stands there).
+    Revision(Revision),
+}
+
+impl Precondition {
+    /// Whether a resource at `present` (0: absent) may be written.
+    pub fn holds(self, present: Revision) -> bool {
+        match self {
+            Self::None => true,
+            Self::Revision(expected) => expected == present,
+        }
+    }
+}
+
+/// State of a version: frozen and under construction, live or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionState {
+    /// Its prompts are frozen; embeddings, index and checks are not finished. A kill leaves it so; it can be resumed.
+    Building,
+    /// It was checked and has been live at some time; the set's `published` says which one is now.
+    Ready,
+}
+
+impl VersionState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Ready => "ready",
+        }
+    }
+}
+
+impl FromStr for VersionState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "building" => Ok(Self::Building),
+            "ready" => Ok(Self::Ready),
+            _ => Err(()),
+        }
+    }
+}
+
+/// An immutable copy of a set's draft.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetVersion {
+    pub set: SetName,
+    pub version: Version,
+    /// Revision of the draft that was frozen.
+    pub draft_revision: Revision,
+    pub state: VersionState,
+    /// The embedding model that it was (or is being) built with.
+    pub model: Fingerprint,
+    pub policy: SetPolicy,
+    pub routes: Vec<Route>,
+    pub prompts: u64,
+    /// Seconds since the Unix epoch.
+    pub created_at: i64,
+    /// What the build found (recall, label agreement, times), as JSON; empty while building.
+    pub report: String,
+}
+
+/// One prompt of a frozen version, with its embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VersionPrompt {
+    pub id: ReferenceId,
+    pub route: RouteName,
+    pub text: String,
+    /// As stored: its dimension and values are checked by whoever builds a snapshot.
+    pub embedding: Vec<f32>,
+}
