@@ -24,16 +24,10 @@ fn checked(kind: &'static str, name: &str) -> Result<Arc<str>, NameError> {
         return Err(NameError::Empty { kind });
     }
     if name.len() > MAX_NAME_BYTES {
-        return Err(NameError::TooLong {
-            kind,
-            bytes: name.len(),
-        });
+        return Err(NameError::TooLong { kind, bytes: name.len() });
     }
     if name.trim() != name || name.chars().any(char::is_control) {
-        return Err(NameError::Unprintable {
-            kind,
-            name: name.to_owned(),
-        });
+        return Err(NameError::Unprintable { kind, name: name.to_owned() });
     }
     Ok(name.into())
 }

@@ -26,24 +26,11 @@ pub enum StoreError {
     #[error("version {version} of reference set {set} does not exist")]
     UnknownVersion { set: SetName, version: Version },
     #[error("{resource} has revision {present}, the write expected {expected}")]
-    Stale {
-        resource: String,
-        expected: Revision,
-        present: Revision,
-    },
+    Stale { resource: String, expected: Revision, present: Revision },
     #[error("route {route} of reference set {set} still has {prompts} reference prompts")]
-    RouteNotEmpty {
-        set: SetName,
-        route: RouteName,
-        prompts: u64,
-    },
+    RouteNotEmpty { set: SetName, route: RouteName, prompts: u64 },
     #[error("version {version} of reference set {set} lacks {missing} embeddings of model {model}")]
-    EmbeddingsMissing {
-        set: SetName,
-        version: Version,
-        missing: u64,
-        model: Fingerprint,
-    },
+    EmbeddingsMissing { set: SetName, version: Version, missing: u64, model: Fingerprint },
     #[error("version {version} of reference set {set} is still being built")]
     NotReady { set: SetName, version: Version },
     #[error("the store at {place} is damaged: {what}")]
@@ -113,8 +100,7 @@ pub trait Store: Send + Sync + 'static {
     /// resumed); an unfinished version of another draft or model is removed.
     async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion>;
     /// Up to `limit` texts of a version that have no embedding of its model, each text once.
-    async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32)
-    -> Result<Vec<(TextHash, String)>>;
+    async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32) -> Result<Vec<(TextHash, String)>>;
     /// How many texts of a version have no embedding of its model.
     async fn count_missing_embeddings(&self, set: &SetName, version: Version) -> Result<u64>;
     /// Keeps embeddings, replacing those that stand there, in one transaction.

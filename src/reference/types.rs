@@ -83,12 +83,7 @@ pub struct SetPolicy {
 
 impl Default for SetPolicy {
     fn default() -> Self {
-        Self {
-            min_score: 0.5,
-            min_margin: 0.1,
-            min_similarity: 0.3,
-            fallback: Fallback::BestGuess,
-        }
+        Self { min_score: 0.5, min_margin: 0.1, min_similarity: 0.3, fallback: Fallback::BestGuess }
     }
 }
 
