@@ -1,1 +1,5 @@
-//! (in the making)
+#[derive(Debug, Clone, Copy)]
+pub enum Pooling {
+    Mean,
+    Cls,
+}

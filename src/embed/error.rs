@@ -1,0 +1,51 @@
+//! What can go wrong between a text and its embedding.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    #[error("the embedding queue is full ({capacity} prompts are waiting)")]
+    QueueFull { capacity: usize },
+    #[error("the deadline passed before the prompt was embedded")]
+    DeadlineExceeded,
+    #[error("the embedding workers have stopped")]
+    Stopped,
+    #[error("component {component} of the embedding is NaN or infinite")]
+    NotFinite { component: usize },
+    #[error("the embedding has norm 0")]
+    ZeroNorm,
+    #[error("the vector has norm {norm}, expected 1")]
+    NotUnitNorm { norm: f32 },
+    #[error("the vector has dimension {found}, expected {expected}")]
+    WrongDimension { expected: usize, found: usize },
+    #[error("token id {id} is out of range, the vocabulary has {vocabulary} entries")]
+    TokenOutOfRange { id: u32, vocabulary: usize },
+    #[error("the text could not be tokenised")]
+    Tokenise(#[source] tokenizers::Error),
+    #[error("the model's forward pass failed")]
+    Forward(#[source] candle_core::Error),
+    #[error("the embedding worker panicked: {what}")]
+    Panicked { what: String },
+    #[error("{path} could not be read")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{path} is not a valid tokenizer")]
+    BadTokenizer {
+        path: PathBuf,
+        #[source]
+        source: tokenizers::Error,
+    },
+    #[error("{path} is not the configuration of a BERT encoder: {what}")]
+    BadConfig { path: PathBuf, what: String },
+    #[error("{path} does not hold the weights that its config.json describes")]
+    BadWeights {
+        path: PathBuf,
+        #[source]
+        source: candle_core::Error,
+    },
+    #[error("an embedding thread could not be started")]
+    Spawn(#[source] std::io::Error),
+}

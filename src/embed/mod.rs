@@ -1,0 +1,43 @@
+//! From a text to its [`Embedding`]: tokeniser, model, and the queue and threads between them and the requests.
+//!
+//! Model work runs on threads of its own, never on a tokio worker. [`Embedder`] is the seam at which another engine
+//! takes the place of candle's: token ids in, unit vectors out.
+
+mod batch;
+mod bert;
+mod embedding;
+mod error;
+mod queue;
+mod tokenise;
+mod worker;
+
+use std::time::Duration;
+
+pub use batch::BatchLimits;
+pub use bert::{BertSource, CandleBert};
+pub use embedding::Embedding;
+pub use error::EmbedError;
+pub use queue::{EmbedQueue, EmbedWorkers, QueueConfig};
+pub use tokenise::{TextTokeniser, Tokens};
+
+pub use crate::model::Pooling;
+
+/// Runs a model. Owned by one thread.
+pub trait Embedder: Send {
+    /// One unit vector for each row of token ids. A row is never empty and never longer than the model's maximum.
+    fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError>;
+}
+
+/// An embedding and what it took.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    pub embedding: Embedding,
+    /// Tokens read, special tokens included.
+    pub tokens: usize,
+    /// Share of the text that was read, in [0, 1].
+    pub seen: f32,
+    /// Time in the queue.
+    pub queued: Duration,
+    /// Time of the forward pass of the batch that it was part of.
+    pub computed: Duration,
+}
