@@ -1,1 +1,14 @@
+//! The gRPC face: requests are converted and validated here, errors become statuses here, and nowhere else.
+
+mod admin;
+mod admission;
+mod convert;
+mod deadline;
 pub mod pb;
+mod references;
+mod router;
+mod server;
+mod status;
+mod violation;
+
+pub use server::{BoundServer, ServeError};

@@ -1,0 +1,182 @@
+//! The composition root: puts the parts together in their order. No logic of its own.
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::classify::{Cascade, LlmStage};
+use crate::config::{self, Config};
+use crate::embed::{
+    BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
+};
+use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
+use crate::provider::Providers;
+use crate::publish::{BuildError, Builder, LiveSets};
+use crate::reference::{FileError, NameError, SetName, SnapshotCell, Store, StoreError, read_directory};
+use crate::store::SqliteStore;
+
+/// Why the service could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("the embedding model cannot be used")]
+    Embed(#[from] EmbedError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("the reference prompts in files cannot be used")]
+    Files(#[from] FileError),
+    #[error("{path} cannot be read")]
+    ReadFolder {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Provider(#[from] crate::provider::BuildError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// A model with its threads.
+pub struct Embedding {
+    pub files: ModelFiles,
+    pub queue: EmbedQueue,
+    pub workers: EmbedWorkers,
+    pub threads: usize,
+}
+
+impl Embedding {
+    /// Gets the model `name` if it is not there, loads it and starts the threads.
+    pub async fn start(config: &Config, name: &str, progress: &SharedProgress) -> Result<Self, StartError> {
+        let model = Registry::new(&config.models_dir).find(name)?;
+        let files = model::pull(&model, &pull_options(config), progress).await?;
+        let threads = match config.embedding.workers {
+            0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+            workers => workers,
+        };
+        let settings = config.embedding.clone();
+        let loaded = files.clone();
+        let (queue, workers) = tokio::task::spawn_blocking(move || load(&loaded, &settings, threads))
+            .await
+            .map_err(|panic| EmbedError::Panicked { what: panic.to_string() })??;
+        Ok(Self { files, queue, workers, threads })
+    }
+
+    pub fn builder(&self, config: &Config, store: Arc<dyn Store>) -> Builder {
+        let dimension = self.files.manifest().dimension;
+        Builder::new(store, self.queue.clone(), self.files.fingerprint(), dimension, config.index.clone())
+    }
+}
+
+/// Options of a model's download, as the configuration and the environment have them.
+pub fn pull_options(config: &Config) -> PullOptions {
+    let defaults = PullOptions::default();
+    let endpoint = config.embedding.hub_endpoint.clone().or_else(config::hub_endpoint);
+    PullOptions {
+        folder: config.embedding.model_source.clone(),
+        hub_endpoint: endpoint.unwrap_or_else(|| defaults.hub_endpoint.clone()),
+        hub_cache: config::hub_cache(),
+        ..defaults
+    }
+}
+
+fn load(
+    files: &ModelFiles,
+    config: &config::EmbeddingConfig,
+    threads: usize,
+) -> Result<(EmbedQueue, EmbedWorkers), EmbedError> {
+    let manifest = files.manifest();
+    let tokeniser = TextTokeniser::from_file(&files.tokenizer().path, manifest.max_tokens)?;
+    let bert = CandleBert::load(&BertSource {
+        config: files.config().path.clone(),
+        weights: files.weights().path.clone(),
+        pooling: manifest.pooling,
+        dimension: manifest.dimension,
+        max_tokens: manifest.max_tokens,
+    })?;
+    let embedders = (0..threads).map(|_| Box::new(bert.clone()) as Box<dyn Embedder>).collect();
+    let batch = BatchLimits { tokens: config.batch_tokens, rows: config.batch_prompts };
+    EmbedQueue::start(&tokeniser, embedders, QueueConfig { capacity: config.queue_capacity, batch })
+}
+
+/// What every part of a running service shares.
+pub struct App {
+    pub config: Config,
+    pub embedding: Embedding,
+    pub store: Arc<dyn Store>,
+    pub builder: Builder,
+    pub live: LiveSets,
+    pub cascade: Cascade,
+    pub providers: Arc<Providers>,
+    pub tasks: TaskTracker,
+    pub stop: CancellationToken,
+}
+
+impl App {
+    /// Starts the model and opens the store; serves no set yet: see [`crate::publish::LiveSets`].
+    pub async fn start(config: Config, progress: &SharedProgress) -> Result<Self, StartError> {
+        let providers = Arc::new(Providers::build(&config.providers, &config::environment)?);
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store_path()).await?);
+        let embedding = Embedding::start(&config, &config.embedding.model, progress).await?;
+        let builder = embedding.builder(&config, Arc::clone(&store));
+        let live = LiveSets::new(Arc::clone(&store), builder.clone(), SnapshotCell::default());
+        let llm = match &config.llm {
+            Some(llm) => Some(Arc::new(LlmStage::new(providers.get(&llm.provider)?, llm.clone()))),
+            None => None,
+        };
+        let cascade = Cascade::new(embedding.queue.clone(), llm);
+        Ok(Self {
+            config,
+            embedding,
+            store,
+            builder,
+            live,
+            cascade,
+            providers,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        })
+    }
+}
+
+/// Takes sets of the configured folder into the store that it does not have yet; returns their names.
+pub async fn import_new_sets(store: &dyn Store, folder: &Path) -> Result<Vec<SetName>, StartError> {
+    let mut imported = Vec::new();
+    for path in set_folders(folder)? {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let name = SetName::new(name)?;
+        match store.get_set(&name).await {
+            Ok(_) => continue,
+            Err(StoreError::UnknownSet { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        crate::publish::sync_files(store, read_directory(&path)?).await?;
+        imported.push(name);
+    }
+    Ok(imported)
+}
+
+/// Folders that hold a set.toml, by name.
+fn set_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>, StartError> {
+    let failed = |source| StartError::ReadFolder { path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.join("set.toml").is_file() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}

@@ -1,0 +1,110 @@
+//! What was decided, by whom and why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::judge::Doubt;
+use super::knn::{RouteScore, margin};
+use crate::reference::{Neighbour, Route, RouteIndex, Snapshot};
+
+/// What decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Embedding,
+    Llm,
+    BestGuess,
+    DefaultRoute,
+    Abstained,
+}
+
+/// What became of the LLM stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LlmOutcome {
+    NotNeeded,
+    NotConfigured,
+    NotAllowed,
+    Verdict,
+    NoneApplies,
+    Timeout,
+    Error,
+    NoVerdict,
+}
+
+/// Where the time went; a step that was not taken has none.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Timings {
+    pub queue: Duration,
+    pub embed: Duration,
+    pub search: Duration,
+    pub llm: Option<Duration>,
+    pub total: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub struct Decision {
+    pub id: Uuid,
+    /// The version that it rests on; indices below point into it.
+    pub snapshot: Arc<Snapshot>,
+    /// `None`: no route applies.
+    pub route: Option<RouteIndex>,
+    pub stage: Stage,
+    pub llm: LlmOutcome,
+    pub doubts: Vec<Doubt>,
+    /// Likeliest first.
+    pub scores: Vec<RouteScore>,
+    /// Nearest first, as many as the request asked for.
+    pub neighbours: Vec<Neighbour>,
+    /// Tokens read, special tokens included.
+    pub input_tokens: usize,
+    /// Share of the prompt that was read, in [0, 1].
+    pub input_seen: f32,
+    pub timings: Timings,
+}
+
+impl Decision {
+    pub fn route(&self) -> Option<&Route> {
+        self.route.and_then(|index| self.snapshot.route(index))
+    }
+
+    /// The chosen route's share of the vote, in [0, 1]; 0 if it got none.
+    pub fn score(&self) -> f32 {
+        let chosen = self.scores.iter().find(|score| Some(score.route) == self.route);
+        chosen.map_or(0.0, |score| score.score)
+    }
+
+    /// The winner's share less the second's, in [0, 1].
+    pub fn margin(&self) -> f32 {
+        margin(&self.scores)
+    }
+
+    /// Why this stage decided, in plain words.
+    pub fn reason(&self) -> String {
+        let doubts: Vec<String> = self
+            .doubts
+            .iter()
+            .map(|doubt| format!("{} {:.2} is below {:.2}", doubt.measure.as_str(), doubt.value, doubt.bound))
+            .collect();
+        let llm = match self.llm {
+            LlmOutcome::NotNeeded => return "the neighbours agree".to_owned(),
+            LlmOutcome::NotConfigured => "no LLM stage is configured",
+            LlmOutcome::NotAllowed => "the request does not allow the LLM stage",
+            LlmOutcome::Verdict => "the LLM stage chose the route",
+            LlmOutcome::NoneApplies => "the LLM stage says that no route applies",
+            LlmOutcome::Timeout => "the LLM stage did not answer in time",
+            LlmOutcome::Error => "the LLM stage's call failed",
+            LlmOutcome::NoVerdict => "the LLM stage's answer named no route",
+        };
+        let outcome = match self.stage {
+            Stage::Embedding | Stage::Llm => String::new(),
+            Stage::BestGuess => "; the set's policy takes the best guess".to_owned(),
+            Stage::DefaultRoute => "; the set's policy takes its default route".to_owned(),
+            Stage::Abstained => "; the set's policy gives no route".to_owned(),
+        };
+        format!("{}; {llm}{outcome}", doubts.join(", "))
+    }
+}

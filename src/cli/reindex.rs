@@ -1,0 +1,125 @@
+//! `semroute reindex`: the offline job that builds and publishes a version of a set.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+use serde_json::json;
+
+use super::building::BuildBar;
+use super::progress::{ModelProgress, note};
+use super::{CommandError, Exit, print};
+use crate::app::Embedding;
+use crate::config::Config;
+use crate::publish::{BuildError, BuildReport, BuildRequest, Built, sync_files};
+use crate::reference::{SetName, Store, read_set};
+use crate::store::SqliteStore;
+
+/// Embed, index, check and publish a reference set.
+///
+/// Works on the store directly, beside a running server, which takes the new version up within seconds. Only texts
+/// without an embedding are embedded. Progress is saved as it comes: a job that was killed is resumed by the next one.
+/// The version before stays live until the last step, and can be had back with Rollback.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  semroute reindex\n  semroute reindex --set support --files ./support.jsonl\n  \
+    semroute reindex --all --json")]
+pub struct ReindexArgs {
+    /// The set [default: the configured default set, or the name of --files].
+    #[arg(long)]
+    set: Option<String>,
+    /// First make the set's draft equal to these files: a folder with set.toml and <route>.jsonl, or a JSONL file
+    /// whose lines have `text` and `route`.
+    #[arg(long, value_name = "PATH")]
+    files: Option<PathBuf>,
+    /// Embed every text anew, and build even if nothing changed.
+    #[arg(long)]
+    all: bool,
+    /// Embed with this model instead of the configured one. A server serves the version once it runs with it too.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Least recall@10 of an HNSW index.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    min_recall: f32,
+    /// Most by which the share of prompts that agree with their neighbours may fall.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    max_agreement_drop: f32,
+    /// Publish whatever the checks find.
+    #[arg(long)]
+    force: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: ReindexArgs, config: Config) -> Result<Exit, CommandError> {
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store_path()).await?);
+    let set = prepare_set(&args, &config, store.as_ref()).await?;
+    let model = args.model.clone().unwrap_or_else(|| config.embedding.model.clone());
+    let embedding = Embedding::start(&config, &model, &ModelProgress::shared()).await?;
+    let request = BuildRequest {
+        all: args.all,
+        expected_revision: None,
+        min_recall: (!args.force).then_some(args.min_recall),
+        max_agreement_drop: (!args.force).then_some(args.max_agreement_drop),
+    };
+    let builder = embedding.builder(&config, store);
+    match builder.build(&set, &request, &BuildBar::new(set.as_str())).await {
+        Ok(built) => {
+            print(&if args.json { as_json(&set, &built) } else { as_text(&set, &built) })?;
+            Ok(Exit::Success)
+        }
+        Err(error @ (BuildError::LowRecall { .. } | BuildError::Disagreement { .. })) => {
+            note(&format!("{set} was not published: {error}. Use --force to publish it all the same."));
+            Ok(Exit::Failure)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn prepare_set(args: &ReindexArgs, config: &Config, store: &dyn Store) -> Result<SetName, CommandError> {
+    let Some(path) = &args.files else {
+        return Ok(SetName::new(args.set.as_deref().unwrap_or(&config.default_set))?);
+    };
+    let name = args.set.as_deref().map(SetName::new).transpose()?;
+    let files = read_set(path, name)?;
+    files.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let set = files.edit.name.clone();
+    let synced = sync_files(store, files).await?;
+    note(&format!("{set}: {} prompts in {}, {} deleted", synced.prompts, path.display(), synced.deleted));
+    Ok(set)
+}
+
+fn as_json(set: &SetName, built: &Built) -> String {
+    json!({ "set": set, "changed": built.changed, "report": built.report }).to_string()
+}
+
+fn as_text(set: &SetName, built: &Built) -> String {
+    let BuildReport { version, .. } = built.report;
+    if !built.changed {
+        return format!("{set}: nothing has changed since version {version}, which is live. --all builds it anew.");
+    }
+    let report = &built.report;
+    let share = |value: Option<f32>| value.map_or("-".to_owned(), |value| format!("{:.1} %", value * 100.0));
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let rows = [
+        ("version", version.to_string()),
+        ("routes", report.routes.to_string()),
+        ("prompts", report.prompts.to_string()),
+        ("embedded", format!("{} in {:.1} s", report.embedded, report.embed_seconds)),
+        ("index", format!("{} in {:.1} s", report.index.as_str(), report.index_seconds)),
+        ("recall@10", share(report.recall_at_10)),
+        ("agreement", format!("{} (before: {})", share(report.agreement), share(report.previous_agreement))),
+        ("relabelled", report.relabelled.to_string()),
+    ];
+    for (what, value) in rows {
+        table.add_row([what.to_owned(), value]);
+    }
+    let mut text = format!("{set} is live\n{table}");
+    for relabelled in &report.relabelled_examples {
+        let short: String = relabelled.text.chars().take(60).collect();
+        text.push_str(&format!("\n  {:?}: {} -> {}", short, relabelled.before, relabelled.after));
+    }
+    text
+}

@@ -1,0 +1,230 @@
+//! `semroute route`: one decision, from a running server or from the store at hand.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+use tonic::transport::{Channel, Endpoint};
+
+use super::serve;
+use super::{CommandError, Exit, print};
+use crate::config::Config;
+use crate::grpc::local::LocalRouter;
+use crate::grpc::pb;
+
+/// How long to look for a running server.
+const CONNECT: Duration = Duration::from_millis(300);
+
+/// Decide which route a text belongs to, and show the evidence.
+///
+/// Asks the server that listens on the configured address, if there is one; otherwise decides in this process, from
+/// the same store.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  semroute route \"Why does my loop never end?\"\n  \
+    git diff | semroute route --json -\n  semroute route --set support --neighbours 10 \"Where is my parcel?\"")]
+pub struct RouteArgs {
+    /// The text; `-` reads it from standard input.
+    text: String,
+    /// Reference set [default: the configured one].
+    #[arg(long)]
+    set: Option<String>,
+    /// Ask this server, for example http://127.0.0.1:50051.
+    #[arg(long, value_name = "URL", conflicts_with = "local")]
+    server: Option<String>,
+    /// Decide in this process even if a server runs.
+    #[arg(long)]
+    local: bool,
+    /// Neighbours to show.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    neighbours: u32,
+    /// Do not ask the LLM stage.
+    #[arg(long)]
+    no_llm: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> {
+    let request = pb::RouteRequest {
+        input: Some(pb::Input { input: Some(pb::input::Input::Text(read_text(&args.text)?)) }),
+        reference_set: args.set.clone().unwrap_or_default(),
+        options: Some(pb::RouteOptions {
+            max_neighbours: Some(args.neighbours),
+            explain: true,
+            allow_llm: Some(!args.no_llm),
+        }),
+    };
+    let response = match server(&args, &config).await? {
+        Some(channel) => {
+            let mut client = pb::router_service_client::RouterServiceClient::new(channel);
+            client.route(request).await.map_err(|status| CommandError::Answer(Box::new(status)))?.into_inner()
+        }
+        None => LocalRouter::new(&serve::prepare(config).await?)?
+            .route(request)
+            .await
+            .map_err(|status| CommandError::Answer(Box::new(status)))?,
+    };
+    print(&if args.json { as_json(&response).to_string() } else { as_text(&response) })?;
+    Ok(Exit::Success)
+}
+
+fn read_text(text: &str) -> Result<String, CommandError> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut read = String::new();
+    std::io::stdin().lock().read_to_string(&mut read).map_err(CommandError::Input)?;
+    Ok(read)
+}
+
+/// The named server, or one on the configured address; `None`: decide here.
+async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Channel>, CommandError> {
+    if args.local {
+        return Ok(None);
+    }
+    if let Some(url) = &args.server {
+        let endpoint = Endpoint::from_shared(url.clone())
+            .map_err(|source| CommandError::Server { url: url.clone(), source })?
+            .connect_timeout(Duration::from_secs(5));
+        let channel =
+            endpoint.connect().await.map_err(|source| CommandError::Server { url: url.clone(), source })?;
+        return Ok(Some(channel));
+    }
+    let url = format!("http://{}", config.server.listen);
+    let Ok(endpoint) = Endpoint::from_shared(url) else { return Ok(None) };
+    Ok(endpoint.connect_timeout(CONNECT).connect().await.ok())
+}
+
+fn as_text(response: &pb::RouteResponse) -> String {
+    let Some(decision) = &response.decision else { return "no decision".to_owned() };
+    let route = if decision.route.is_empty() { "(no route)" } else { &decision.route };
+    let versions = decision.versions.clone().unwrap_or_default();
+    let timings = decision.timings.unwrap_or_default();
+    let mut text = format!(
+        "{route}\n\n  score {:.3}   margin {:.3}   stage {}\n  because {}\n  set {} version {}   model {}\n  \
+         read {:.0} % of the text ({} tokens)\n  time {} (queue {}, embedding {}, search {}{})\n",
+        decision.score,
+        decision.margin,
+        stage_name(decision.stage()),
+        decision.reason,
+        versions.reference_set,
+        versions.set_version,
+        versions.model,
+        decision.input_seen * 100.0,
+        decision.input_tokens,
+        millis(timings.total),
+        millis(timings.queue),
+        millis(timings.embed),
+        millis(timings.search),
+        timings.llm.map(|llm| format!(", LLM {}", millis(Some(llm)))).unwrap_or_default(),
+    );
+    let targets: Vec<String> = response.plan.iter().flat_map(|plan| &plan.targets).map(target_name).collect();
+    if !targets.is_empty() {
+        text.push_str(&format!("  would be sent to {}\n", targets.join(", then ")));
+    }
+    text.push_str(&format!("\n{}\n", scores_table(decision)));
+    text.push_str(&format!("\n{}", neighbours_table(decision)));
+    text
+}
+
+fn target_name(target: &pb::Target) -> String {
+    format!("{} ({} {})", target.name, target.provider, target.model)
+}
+
+fn scores_table(decision: &pb::Decision) -> Table {
+    let mut table = plain_table(&["ROUTE", "SCORE", "SIMILARITY"]);
+    for score in decision.alternatives.iter().take(5) {
+        table.add_row([score.route.clone(), format!("{:.3}", score.score), format!("{:.3}", score.similarity)]);
+    }
+    right_align(&mut table, &[1, 2]);
+    table
+}
+
+fn neighbours_table(decision: &pb::Decision) -> Table {
+    let mut table = plain_table(&["SIMILARITY", "ROUTE", "REFERENCE PROMPT"]);
+    for neighbour in &decision.neighbours {
+        let text: String = neighbour.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let short: String = text.chars().take(80).collect();
+        table.add_row([format!("{:.3}", neighbour.similarity), neighbour.route.clone(), short]);
+    }
+    right_align(&mut table, &[0]);
+    table
+}
+
+fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    table
+}
+
+fn right_align(table: &mut Table, columns: &[usize]) {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// The answer's fields under their names in the API; durations in milliseconds.
+fn as_json(response: &pb::RouteResponse) -> Value {
+    let decision = response.decision.clone().unwrap_or_default();
+    let versions = decision.versions.clone().unwrap_or_default();
+    let timings = decision.timings.unwrap_or_default();
+    let plan = response.plan.as_ref().map(|plan| {
+        json!({
+            "targets": plan.targets.iter().map(|target| json!({
+                "name": target.name, "provider": target.provider, "model": target.model, "region": target.region,
+            })).collect::<Vec<_>>(),
+            "refused": plan.refused.iter().map(|refusal| json!({
+                "target": refusal.target, "reason": refusal.reason,
+            })).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "decision_id": decision.decision_id,
+        "route": (!decision.route.is_empty()).then_some(&decision.route),
+        "score": decision.score,
+        "margin": decision.margin,
+        "stage": stage_name(decision.stage()),
+        "llm": llm_name(decision.llm()),
+        "reason": decision.reason,
+        "doubts": decision.doubts.iter().map(|doubt| json!({
+            "measure": doubt.measure, "value": doubt.value, "bound": doubt.bound,
+        })).collect::<Vec<_>>(),
+        "alternatives": decision.alternatives.iter().map(|score| json!({
+            "route": score.route, "score": score.score, "similarity": score.similarity,
+        })).collect::<Vec<_>>(),
+        "neighbours": decision.neighbours.iter().map(|neighbour| json!({
+            "id": neighbour.id, "route": neighbour.route, "similarity": neighbour.similarity, "text": neighbour.text,
+        })).collect::<Vec<_>>(),
+        "versions": {
+            "reference_set": versions.reference_set, "set_version": versions.set_version, "model": versions.model,
+        },
+        "input_seen": decision.input_seen,
+        "input_tokens": decision.input_tokens,
+        "timings_ms": {
+            "queue": as_millis(timings.queue), "embed": as_millis(timings.embed),
+            "search": as_millis(timings.search), "llm": as_millis(timings.llm), "total": as_millis(timings.total),
+        },
+        "plan": plan,
+    })
+}
+
+fn stage_name(stage: pb::Stage) -> String {
+    stage.as_str_name().trim_start_matches("STAGE_").to_lowercase()
+}
+
+fn llm_name(outcome: pb::LlmOutcome) -> String {
+    outcome.as_str_name().trim_start_matches("LLM_OUTCOME_").to_lowercase()
+}
+
+fn as_millis(span: Option<prost_types::Duration>) -> Option<f64> {
+    span.map(|span| span.seconds as f64 * 1e3 + f64::from(span.nanos) / 1e6)
+}
+
+fn millis(span: Option<prost_types::Duration>) -> String {
+    format!("{:.2} ms", as_millis(span).unwrap_or(0.0))
+}

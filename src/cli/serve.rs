@@ -1,0 +1,131 @@
+//! `semroute serve`: everything from an empty folder to a listening server, and its orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+
+use super::building::BuildBar;
+use super::progress::{ModelProgress, note};
+use super::{CommandError, Exit};
+use crate::app::{App, import_new_sets};
+use crate::config::Config;
+use crate::grpc::BoundServer;
+use crate::publish::{BuildError, BuildRequest};
+use crate::reference::{ReferenceSet, SetName};
+use crate::shutdown;
+
+/// Start the router.
+///
+/// The first start gets the embedding model, takes the reference sets of the folder reference-prompts into the store,
+/// embeds them and builds their index; later starts reuse all of it. Stops on Ctrl-C or SIGTERM, after the requests
+/// under way are answered.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  semroute serve\n  semroute serve --listen 0.0.0.0:8443 --config /etc/semroute.toml")]
+pub struct ServeArgs {
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:50051].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> {
+    let begun = Instant::now();
+    // First the port: an address in use is better heard of before a minute of work.
+    let server = BoundServer::bind(args.listen.unwrap_or(config.server.listen)).await?;
+    // A signal during the long first start ends it as well.
+    let app = tokio::select! {
+        app = prepare(config) => app?,
+        () = shutdown::signal() => {
+            note("stopped before the start was complete; the next start takes up from here");
+            return Ok(Exit::Failure);
+        }
+    };
+    app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
+    greet(&app, server.address(), begun);
+
+    server.run(&app, shutdown::signal()).await?;
+    note("stopping ...");
+    app.stop.cancel();
+    app.tasks.close();
+    if tokio::time::timeout(app.config.server.drain_timeout, app.tasks.wait()).await.is_err() {
+        tracing::warn!("a background task did not stop in time");
+    }
+    Ok(Exit::Success)
+}
+
+/// An app that serves every set of its store.
+pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
+    let app = App::start(config, &ModelProgress::shared()).await?;
+    for set in import_new_sets(app.store.as_ref(), &app.config.reference_prompts_dir).await? {
+        note(&format!("Took the reference set {set} from {}", app.config.reference_prompts_dir.display()));
+    }
+    for set in app.store.list_sets().await? {
+        serve_set(&app, &set).await?;
+    }
+    if app.live.snapshots().all().is_empty() {
+        note("No reference set is published yet: make one with ReferenceService, or put files into the folder \
+              reference-prompts and start again.");
+    }
+    Ok(app)
+}
+
+/// Loads what is published. What was never published, or was embedded with another model, is built.
+async fn serve_set(app: &App, set: &ReferenceSet) -> Result<(), CommandError> {
+    let loaded = match set.published {
+        Some(version) => Some(app.builder.load(&set.name, version).await),
+        None => None,
+    };
+    match loaded {
+        Some(Ok(snapshot)) => app.live.serve(snapshot),
+        Some(Err(BuildError::OtherModel { stored, .. })) => {
+            note(&format!("{}: embedded with model {stored}, embedding it anew", set.name));
+            build_set(app, &set.name).await?;
+        }
+        Some(Err(BuildError::Store(crate::reference::StoreError::EmbeddingsMissing { missing, .. }))) => {
+            note(&format!("{}: {missing} embeddings are missing, computing them", set.name));
+            build_set(app, &set.name).await?;
+        }
+        Some(Err(error @ BuildError::StoredEmbedding { .. })) => {
+            note(&format!("{}: {}, embedding the set anew", set.name, super::chain(&error)));
+            let request = BuildRequest { all: true, ..BuildRequest::default() };
+            let built = app.builder.build(&set.name, &request, &BuildBar::new(set.name.as_str())).await?;
+            app.live.serve(Arc::clone(&built.snapshot));
+        }
+        Some(Err(error)) => return Err(error.into()),
+        None if set.prompts == 0 => {}
+        None => build_set(app, &set.name).await?,
+    }
+    Ok(())
+}
+
+async fn build_set(app: &App, set: &SetName) -> Result<(), CommandError> {
+    let built = app.builder.build(set, &BuildRequest::default(), &BuildBar::new(set.as_str())).await?;
+    app.live.serve(built.snapshot);
+    Ok(())
+}
+
+fn greet(app: &App, address: SocketAddr, begun: Instant) {
+    for snapshot in app.live.snapshots().all() {
+        note(&format!(
+            "Serving {} version {}: {} reference prompts, {} routes, {} index",
+            snapshot.set,
+            snapshot.version,
+            snapshot.references.len(),
+            snapshot.routes.len(),
+            snapshot.index_report.kind.as_str(),
+        ));
+    }
+    let threads = app.embedding.threads;
+    note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
+    if app.config.targets.is_empty() {
+        note("No target is configured: Complete is answered by the built-in provider `demo`.");
+    }
+    note(&format!("Listening on {address} (ready in {:.1} s)", begun.elapsed().as_secs_f64()));
+    note(&format!(
+        "\nTry, in another terminal:\n  semroute route --server http://{address} \"Why does my loop never end?\"\n\
+         or, with reflection, any gRPC client:\n  \
+         grpcurl -plaintext -d '{{\"input\":{{\"text\":\"Translate this into French\"}}}}' {address} \
+         semroute.v1.RouterService/Route\n"
+    ));
+}

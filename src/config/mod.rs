@@ -1,0 +1,408 @@
+//! The configuration: a TOML file, then the environment over it. Every fault is reported at once, with its path.
+//!
+//! The only module that reads environment variables. Names of the form `SEMROUTE__SERVER__LISTEN` set the field
+//! `server.listen`; keys of providers are read from the variables that the configuration names.
+
+mod faults;
+mod merge;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use faults::{ConfigError, Fault};
+
+use crate::classify::LlmConfig;
+use crate::dispatch::DispatchConfig;
+use crate::index::IndexConfig;
+use crate::provider::ProviderConfig;
+use crate::reference::{NameError, SetName, TargetName};
+use crate::routing::TargetConfig;
+
+/// The file that is read if none is named and it exists.
+pub const DEFAULT_FILE: &str = "semroute.toml";
+
+/// Everything that can be set. Every field has a default; unknown fields are faults.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The folder of the store, made if it is missing.
+    pub data_dir: PathBuf,
+    /// The folder of the embedding models.
+    pub models_dir: PathBuf,
+    /// Sets in this folder are taken into the store if it does not have them yet.
+    pub reference_prompts_dir: PathBuf,
+    /// The reference set of requests that name none.
+    pub default_set: String,
+    pub server: ServerConfig,
+    pub embedding: EmbeddingConfig,
+    pub index: IndexConfig,
+    pub llm: Option<LlmConfig>,
+    pub dispatch: DispatchConfig,
+    /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
+    pub default_targets: Vec<TargetName>,
+    pub providers: Vec<ProviderConfig>,
+    pub targets: Vec<TargetConfig>,
+    /// Targets by set and route; they go before those in the store.
+    pub sets: BTreeMap<SetName, SetRouting>,
+    pub log: LogConfig,
+}
+
+/// `[sets.NAME]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SetRouting {
+    pub routes: BTreeMap<crate::reference::RouteName, RouteTargets>,
+}
+
+/// `[sets.NAME.routes.NAME]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTargets {
+    pub targets: Vec<TargetName>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    pub listen: SocketAddr,
+    /// Longest input of a request in bytes, 1 to 16 MiB.
+    pub max_prompt_bytes: usize,
+    /// Longest message in bytes, 64 KiB to 64 MiB.
+    pub max_message_bytes: usize,
+    /// Requests under way at once; one more is refused.
+    pub max_concurrent_requests: usize,
+    /// How long requests under way may take at shutdown.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            max_prompt_bytes: 1 << 20,
+            max_message_bytes: 8 << 20,
+            max_concurrent_requests: 1024,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[embedding]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EmbeddingConfig {
+    /// A folder in `models_dir`.
+    pub model: String,
+    /// Threads; 0: one a core.
+    pub workers: usize,
+    /// Prompts waiting for a thread; one more is refused.
+    pub queue_capacity: usize,
+    /// Most tokens of a batch, padding included.
+    pub batch_tokens: usize,
+    /// Most prompts of a batch.
+    pub batch_prompts: usize,
+    /// Where the model may be copied from, before any download.
+    pub model_source: Option<PathBuf>,
+    /// The Hugging Face Hub or a mirror of it.
+    pub hub_endpoint: Option<String>,
+}
+
+impl Default for EmbeddingConfig {
+    fn default() -> Self {
+        Self {
+            model: "all-MiniLM-L6-v2".to_owned(),
+            workers: 0,
+            queue_capacity: 512,
+            batch_tokens: 1024,
+            batch_prompts: 16,
+            model_source: None,
+            hub_endpoint: None,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// A level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as `info,semroute::dispatch=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from(".semroute"),
+            models_dir: PathBuf::from("models"),
+            reference_prompts_dir: PathBuf::from("reference-prompts"),
+            default_set: "assistant".to_owned(),
+            server: ServerConfig::default(),
+            embedding: EmbeddingConfig::default(),
+            index: IndexConfig::default(),
+            llm: None,
+            dispatch: DispatchConfig::default(),
+            default_targets: Vec::new(),
+            providers: Vec::new(),
+            targets: Vec::new(),
+            sets: BTreeMap::new(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `file` (or [`DEFAULT_FILE`] if it exists) and the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let present = file.map(Path::to_owned).or_else(|| {
+            let default = PathBuf::from(DEFAULT_FILE);
+            default.exists().then_some(default)
+        });
+        let text = match &present {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { path: path.clone(), source })?,
+            None => String::new(),
+        };
+        let place = present.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::parse(&text, variables, &place)
+    }
+
+    /// From the text of a file and variables; `place` names them in errors.
+    pub fn parse(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+        place: &str,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = toml::from_str(text)
+            .map_err(|error| ConfigError::Syntax { place: place.to_owned(), what: error.to_string() })?;
+        let mut found = merge::environment(&mut table, variables);
+        let (config, unreadable, cuts) = faults::read::<Self>(table);
+        found.extend(unreadable);
+        let restored = |fault: Fault| Fault { path: cuts.restore(&fault.path), ..fault };
+        found.extend(config.faults().into_iter().map(restored));
+        if found.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Faults { place: place.to_owned(), faults: found })
+        }
+    }
+
+    /// The set of requests that name none.
+    pub fn default_set(&self) -> Result<SetName, NameError> {
+        SetName::new(&self.default_set)
+    }
+
+    pub fn store_path(&self) -> PathBuf {
+        self.data_dir.join("semroute.db")
+    }
+
+    /// Everything that reads well but cannot be right.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut add = |path: String, what: String| faults.push(Fault { path, what });
+        if let Err(error) = self.default_set() {
+            add("default_set".to_owned(), error.to_string());
+        }
+        let bounds = [
+            ("server.max_prompt_bytes", self.server.max_prompt_bytes, 1, 16 << 20),
+            ("server.max_message_bytes", self.server.max_message_bytes, 64 << 10, 64 << 20),
+            ("server.max_concurrent_requests", self.server.max_concurrent_requests, 1, 1_000_000),
+            ("embedding.workers", self.embedding.workers, 0, 256),
+            ("embedding.queue_capacity", self.embedding.queue_capacity, 1, 1_000_000),
+            ("embedding.batch_tokens", self.embedding.batch_tokens, 1, 1_000_000),
+            ("embedding.batch_prompts", self.embedding.batch_prompts, 1, 1_024),
+        ];
+        for (path, value, least, most) in bounds {
+            if value < least || value > most {
+                add(path.to_owned(), format!("is {value}, must be from {least} to {most}"));
+            }
+        }
+        if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
+            add("log.level".to_owned(), format!("{:?} is neither a level nor directives", self.log.level));
+        }
+        let mut below = |path: &str, found: Vec<(String, String)>| {
+            for (field, what) in found {
+                add(format!("{path}.{field}"), what);
+            }
+        };
+        below("index", self.index.faults());
+        below("dispatch", self.dispatch.faults());
+        if let Some(llm) = &self.llm {
+            below("llm", llm.faults());
+        }
+        for (at, provider) in self.providers.iter().enumerate() {
+            below(&format!("providers[{at}]"), provider.faults());
+        }
+        faults.extend(self.dangling_names());
+        faults
+    }
+
+    /// Names that stand twice, or stand for nothing.
+    fn dangling_names(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut add = |path: String, what: String| faults.push(Fault { path, what });
+        let provider_known = |name: &str| {
+            name == crate::provider::DEMO || self.providers.iter().any(|provider| provider.name == name)
+        };
+        for (at, provider) in self.providers.iter().enumerate() {
+            if self.providers.iter().take(at).any(|other| other.name == provider.name) {
+                add(format!("providers[{at}].name"), format!("{:?} stands there twice", provider.name));
+            }
+        }
+        for (at, target) in self.targets.iter().enumerate() {
+            if self.targets.iter().take(at).any(|other| other.name == target.name) {
+                add(format!("targets[{at}].name"), format!("{:?} stands there twice", target.name.as_str()));
+            }
+            if !provider_known(&target.provider) {
+                let what = format!("{:?} is not among the providers", target.provider);
+                add(format!("targets[{at}].provider"), what);
+            }
+        }
+        if let Some(llm) = self.llm.as_ref().filter(|llm| !provider_known(&llm.provider)) {
+            add("llm.provider".to_owned(), format!("{:?} is not among the providers", llm.provider));
+        }
+        let target_known = |name: &TargetName| self.targets.iter().any(|target| target.name == *name);
+        let lists = self.sets.iter().flat_map(|(set, routing)| {
+            let of_route = move |(route, targets): (&crate::reference::RouteName, _)| {
+                (format!("sets.{set}.routes.{route}.targets"), targets)
+            };
+            routing.routes.iter().map(|(route, entry)| (route, &entry.targets)).map(of_route)
+        });
+        for (path, targets) in lists.chain([("default_targets".to_owned(), &self.default_targets)]) {
+            for (at, target) in targets.iter().enumerate().filter(|(_, target)| !target_known(target)) {
+                add(format!("{path}[{at}]"), format!("{:?} is not among the targets", target.as_str()));
+            }
+        }
+        faults
+    }
+}
+
+/// Reads a variable that the configuration names, such as a provider's key.
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Where the Hugging Face Hub keeps what others have downloaded, if that is to be known.
+pub fn hub_cache() -> Option<PathBuf> {
+    let home = environment("HF_HOME").map(PathBuf::from);
+    let default = || environment("HOME").map(|home| PathBuf::from(home).join(".cache/huggingface"));
+    home.or_else(default).map(|home| home.join("hub"))
+}
+
+/// The Hub's address or that of a mirror, if the environment names one.
+pub fn hub_endpoint() -> Option<String> {
+    environment("HF_ENDPOINT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        match Config::parse(text, std::iter::empty(), "test") {
+            Ok(_) => Vec::new(),
+            Err(ConfigError::Faults { faults, .. }) => faults.into_iter().map(|fault| fault.path).collect(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn an_empty_file_has_the_defaults() {
+        let config = Config::parse("", std::iter::empty(), "test").unwrap();
+        assert_eq!(config.server.listen.port(), 50051);
+        assert_eq!(config.embedding.model, "all-MiniLM-L6-v2");
+    }
+
+    #[test]
+    fn all_faults_are_listed_at_once_with_their_path() {
+        let text = r#"
+            data_dri = "x"
+            default_targets = ["nobody"]
+            [server]
+            listen = "everywhere"
+            max_prompt_bytes = 0
+            [index]
+            m = "many"
+            ef_search = 3
+            [embedding]
+            wrokers = 2
+            [[providers]]
+            name = "a"
+            kind = "openai"
+            base_url = "http://127.0.0.1:1/v1"
+            [[targets]]
+            name = "t"
+            provider = "b"
+            model = "m"
+            [sets.assistant.routes.maths]
+            targets = ["t", "u"]
+        "#;
+        let mut found = faults(text);
+        found.sort();
+        assert_eq!(
+            found,
+            [
+                "data_dri",
+                "default_targets[0]",
+                "embedding.wrokers",
+                "index.ef_search",
+                "index.m",
+                "server.listen",
+                "server.max_prompt_bytes",
+                "sets.assistant.routes.maths.targets[1]",
+                "targets[0].provider",
+            ]
+        );
+    }
+
+    #[test]
+    fn nan_and_wrong_types_are_faults() {
+        assert_eq!(faults("[llm]\nprovider = \"demo\"\nmodel = 3\n"), ["llm.model"]);
+        assert_eq!(faults("[server]\ndrain_timeout = \"soon\"\n"), ["server.drain_timeout"]);
+        assert_eq!(faults("targets = 7\n"), ["targets"]);
+        let first_unreadable = "[[targets]]\nname = \"t\"\n[[targets]]\nname = \"u\"\nprovider = \"x\"\nmodel = \"m\"\n";
+        assert_eq!(faults(first_unreadable), ["targets[0]", "targets[1].provider"]);
+    }
+
+    #[test]
+    fn syntax_errors_name_the_line() {
+        let error = Config::parse("a = \n", std::iter::empty(), "test").unwrap_err();
+        assert!(error.to_string().contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_goes_over_the_file() {
+        let variables = [
+            ("SEMROUTE__SERVER__LISTEN", "127.0.0.1:7"),
+            ("SEMROUTE__EMBEDDING__WORKERS", "3"),
+            ("SEMROUTE__DATA_DIR", "/tmp/x"),
+            ("SEMROUTE_OTHER", "ignored"),
+        ];
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = Config::parse("[embedding]\nworkers = 1\n", variables, "test").unwrap();
+        assert_eq!(config.server.listen.port(), 7);
+        assert_eq!(config.embedding.workers, 3);
+        assert_eq!(config.data_dir, Path::new("/tmp/x"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Between the wire and the domain. What comes in is checked here, field by field, and trusted behind.
+
+mod decision;
+mod dispatch;
+mod request;
+mod sets;
+
+use std::time::Duration;
+
+pub(super) use dispatch::{attempts_detail, event, refusal, served};
+pub(super) use request::{Classification, Completion, classification, completion};
+pub(super) use sets::{Domain, keep_unmasked, precondition, prompt_deletes, prompt_edits, route, set_edit};
+
+/// Spans beyond protobuf's range do not occur; they would be shown as 0.
+pub(super) fn span(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration::try_from(duration).unwrap_or_default()
+}

@@ -1,0 +1,20 @@
+//! The routing service without a network: what `semroute route` uses where no server runs.
+
+use tonic::Status;
+
+use super::pb;
+use super::router::RouterService;
+use super::server::{ServeError, router_service};
+use crate::app::App;
+
+pub struct LocalRouter(RouterService);
+
+impl LocalRouter {
+    pub fn new(app: &App) -> Result<Self, ServeError> {
+        router_service(app).map(Self)
+    }
+
+    pub async fn route(&self, request: pb::RouteRequest) -> Result<pb::RouteResponse, Status> {
+        self.0.route_one(request, None).await
+    }
+}

@@ -1,0 +1,298 @@
+//! ReferenceService: sets, routes, prompts and versions.
+
+use std::collections::{BTreeSet, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::convert::{self, Domain};
+use super::pb;
+use super::status::{from_build, from_store};
+use super::violation::{Violations, field, name};
+use crate::publish::{BuildRequest, Operations, report_of};
+use crate::reference::{
+    Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, Route, RouteName, SetName, Store,
+};
+
+/// Most prompts in one message.
+const MAX_WRITES: usize = 1_000;
+const DEFAULT_PAGE: u32 = 100;
+const MAX_PAGE: u32 = 1_000;
+
+pub struct ReferenceService {
+    store: Arc<dyn Store>,
+    operations: Operations,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl ReferenceService {
+    pub fn new(store: Arc<dyn Store>, operations: Operations) -> Self {
+        Self { store, operations }
+    }
+
+    /// Creates the routes of `prompts` that do not exist yet; returns their names.
+    async fn create_missing_routes(&self, set: &SetName, edits: &[PromptEdit]) -> Result<Vec<String>, Status> {
+        let known: HashSet<RouteName> =
+            self.store.list_routes(set).await.or_status()?.into_iter().map(|route| route.name).collect();
+        let wanted: BTreeSet<&RouteName> = edits.iter().map(|edit| &edit.route).collect();
+        let mut created = Vec::new();
+        for route in wanted.into_iter().filter(|route| !known.contains(*route)) {
+            self.store.upsert_route(set, &Route::named(route.clone()), Precondition::None).await.or_status()?;
+            created.push(route.to_string());
+        }
+        Ok(created)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::reference_service_server::ReferenceService for ReferenceService {
+    async fn list_sets(&self, _: Request<pb::ListSetsRequest>) -> Answer<pb::ListSetsResponse> {
+        let sets = self.store.list_sets().await.or_status()?;
+        Ok(Response::new(pb::ListSetsResponse { sets: sets.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn get_set(&self, request: Request<pb::GetSetRequest>) -> Answer<pb::ReferenceSet> {
+        let set = set_name("name", &request.get_ref().name)?;
+        Ok(Response::new(self.store.get_set(&set).await.or_status()?.into()))
+    }
+
+    async fn upsert_set(&self, request: Request<pb::UpsertSetRequest>) -> Answer<pb::ReferenceSet> {
+        let request = request.into_inner();
+        let precondition = convert::precondition(request.expected_revision);
+        let mut edit = convert::set_edit(request.set)?;
+        let mut precondition = precondition;
+        if let Some(mask) = request.update_mask.filter(|mask| !mask.paths.is_empty()) {
+            let present = self.store.get_set(&edit.name).await.or_status()?;
+            convert::keep_unmasked(&mut edit, &present, &mask.paths)?;
+            // What was read must still stand when it is written back.
+            if precondition == Precondition::None {
+                precondition = Precondition::Revision(present.revision);
+            }
+        }
+        Ok(Response::new(self.store.upsert_set(&edit, precondition).await.or_status()?.into()))
+    }
+
+    async fn delete_set(&self, request: Request<pb::DeleteSetRequest>) -> Answer<pb::DeleteSetResponse> {
+        let request = request.into_inner();
+        let set = set_name("name", &request.name)?;
+        self.store.delete_set(&set, convert::precondition(request.expected_revision)).await.or_status()?;
+        Ok(Response::new(pb::DeleteSetResponse {}))
+    }
+
+    async fn list_routes(&self, request: Request<pb::ListRoutesRequest>) -> Answer<pb::ListRoutesResponse> {
+        let set = set_name("set", &request.get_ref().set)?;
+        let routes = self.store.list_routes(&set).await.or_status()?;
+        Ok(Response::new(pb::ListRoutesResponse { routes: routes.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn upsert_route(&self, request: Request<pb::UpsertRouteRequest>) -> Answer<pb::Route> {
+        let request = request.into_inner();
+        let set = set_name("set", &request.set)?;
+        let route = convert::route(request.route)?;
+        let precondition = convert::precondition(request.expected_revision);
+        Ok(Response::new(self.store.upsert_route(&set, &route, precondition).await.or_status()?.into()))
+    }
+
+    async fn delete_route(&self, request: Request<pb::DeleteRouteRequest>) -> Answer<pb::DeleteRouteResponse> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let set = name(&mut violations, "set", &request.set, SetName::new);
+        let route = name(&mut violations, "name", &request.name, RouteName::new);
+        let (set, route) = violations.finish(set.zip(route))?;
+        let precondition = convert::precondition(request.expected_revision);
+        self.store.delete_route(&set, &route, request.with_prompts, precondition).await.or_status()?;
+        Ok(Response::new(pb::DeleteRouteResponse {}))
+    }
+
+    async fn list_reference_prompts(
+        &self,
+        request: Request<pb::ListReferencePromptsRequest>,
+    ) -> Answer<pb::ListReferencePromptsResponse> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let set = name(&mut violations, "set", &request.set, SetName::new);
+        let optional = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let route = optional(&request.route)
+            .and_then(|route| name(&mut violations, "route", &route, RouteName::new));
+        let after = optional(&request.page_token)
+            .and_then(|token| name(&mut violations, "page_token", &token, ReferenceId::new));
+        if request.page_size > MAX_PAGE {
+            violations.add("page_size", format!("is {}, at most {MAX_PAGE} are allowed", request.page_size));
+        }
+        let set = violations.finish(set)?;
+        let limit = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
+        let prompts = self.store.list_prompts(&set, &PromptFilter { route, after, limit }).await.or_status()?;
+        let full = prompts.len() == limit as usize;
+        let next_page_token =
+            prompts.last().filter(|_| full).map(|last| last.id.to_string()).unwrap_or_default();
+        let prompts = prompts.into_iter().map(Into::into).collect();
+        Ok(Response::new(pb::ListReferencePromptsResponse { prompts, next_page_token }))
+    }
+
+    async fn get_reference_prompt(
+        &self,
+        request: Request<pb::GetReferencePromptRequest>,
+    ) -> Answer<pb::ReferencePrompt> {
+        let request = request.into_inner();
+        let mut violations = Violations::default();
+        let set = name(&mut violations, "set", &request.set, SetName::new);
+        let id = name(&mut violations, "id", &request.id, ReferenceId::new);
+        let (set, id) = violations.finish(set.zip(id))?;
+        Ok(Response::new(self.store.get_prompt(&set, &id).await.or_status()?.into()))
+    }
+
+    async fn upsert_reference_prompts(
+        &self,
+        request: Request<pb::UpsertReferencePromptsRequest>,
+    ) -> Answer<pb::UpsertReferencePromptsResponse> {
+        let request = request.into_inner();
+        let set = set_name("set", &request.set)?;
+        count_writes(request.prompts.len())?;
+        let edits = convert::prompt_edits(
+            request.prompts.into_iter().map(|write| (write.prompt, write.expected_revision)),
+        )?;
+        let prompts = self.store.upsert_prompts(&set, &edits).await.or_status()?;
+        let prompts = prompts.into_iter().map(Into::into).collect();
+        Ok(Response::new(pb::UpsertReferencePromptsResponse { prompts }))
+    }
+
+    async fn delete_reference_prompts(
+        &self,
+        request: Request<pb::DeleteReferencePromptsRequest>,
+    ) -> Answer<pb::DeleteReferencePromptsResponse> {
+        let request = request.into_inner();
+        let set = set_name("set", &request.set)?;
+        count_writes(request.prompts.len())?;
+        let ids = convert::prompt_deletes(request.prompts)?;
+        self.store.delete_prompts(&set, &ids).await.or_status()?;
+        Ok(Response::new(pb::DeleteReferencePromptsResponse {}))
+    }
+
+    async fn import(&self, request: Request<Streaming<pb::ImportRequest>>) -> Answer<pb::ImportResponse> {
+        let mut messages = request.into_inner();
+        let mut set: Option<SetName> = None;
+        let mut answer = pb::ImportResponse::default();
+        while let Some(message) = messages.message().await? {
+            let set = match &set {
+                Some(set) => set,
+                None => {
+                    let named = set_name("set", &message.set)?;
+                    self.store.get_set(&named).await.or_status()?;
+                    set.insert(named)
+                }
+            };
+            for batch in message.prompts.chunks(MAX_WRITES) {
+                let edits = convert::prompt_edits(batch.iter().map(|prompt| (Some(prompt.clone()), None)))?;
+                answer.created_routes.extend(self.create_missing_routes(set, &edits).await?);
+                self.store.upsert_prompts(set, &edits).await.or_status()?;
+                answer.received += edits.len() as u64;
+            }
+        }
+        let set = set.ok_or_else(|| field("set", "the stream held no message"))?;
+        answer.revision = self.store.get_set(&set).await.or_status()?.revision;
+        Ok(Response::new(answer))
+    }
+
+    type ExportStream = Pin<Box<dyn Stream<Item = Result<pb::ReferencePrompt, Status>> + Send>>;
+
+    async fn export(&self, request: Request<pb::ExportRequest>) -> Answer<Self::ExportStream> {
+        let set = set_name("set", &request.get_ref().set)?;
+        self.store.get_set(&set).await.or_status()?;
+        Ok(Response::new(Box::pin(export(Arc::clone(&self.store), set))))
+    }
+
+    async fn publish(&self, request: Request<pb::PublishRequest>) -> Answer<pb::PublishResponse> {
+        let request = request.into_inner();
+        let set = set_name("set", &request.set)?;
+        let build = BuildRequest { expected_revision: request.expected_revision, ..BuildRequest::default() };
+        // The build goes on if the caller stops waiting: half a version helps nobody.
+        let mut operation = self.operations.start(&set, build).map_err(|error| from_build(&error))?;
+        let built = operation.wait().await.map_err(|error| from_build(&error))?;
+        Ok(Response::new(pb::PublishResponse {
+            set: Some(built.set.into()),
+            report: Some(built.report.into()),
+        }))
+    }
+
+    async fn rollback(&self, request: Request<pb::RollbackRequest>) -> Answer<pb::ReferenceSet> {
+        let set = set_name("set", &request.get_ref().set)?;
+        let present = self.store.get_set(&set).await.or_status()?;
+        let previous = present.previous.ok_or_else(|| {
+            super::status::Reason::UnknownVersion.status(
+                tonic::Code::FailedPrecondition,
+                format!("reference set {set} has no version before the live one"),
+            )
+        })?;
+        Ok(Response::new(self.store.rollback(&set, previous).await.or_status()?.into()))
+    }
+
+    async fn list_versions(&self, request: Request<pb::ListVersionsRequest>) -> Answer<pb::ListVersionsResponse> {
+        let set = set_name("set", &request.get_ref().set)?;
+        let live = self.store.get_set(&set).await.or_status()?.published;
+        let versions = self.store.list_versions(&set).await.or_status()?;
+        let versions = versions
+            .into_iter()
+            .map(|version| pb::SetVersion {
+                version: version.version,
+                state: version.state.as_str().to_owned(),
+                live: live == Some(version.version),
+                draft_revision: version.draft_revision,
+                model: version.model.to_string(),
+                prompts: version.prompts,
+                routes: version.routes.len() as u64,
+                created_at: Some(prost_types::Timestamp { seconds: version.created_at, nanos: 0 }),
+                report: report_of(&version).map(Into::into),
+            })
+            .collect();
+        Ok(Response::new(pb::ListVersionsResponse { versions }))
+    }
+}
+
+/// A store's answer with its error as a status.
+trait OrStatus<T> {
+    fn or_status(self) -> Result<T, Status>;
+}
+
+impl<T> OrStatus<T> for crate::reference::Result<T> {
+    fn or_status(self) -> Result<T, Status> {
+        self.map_err(|error| from_store(&error))
+    }
+}
+
+fn set_name(at: &str, text: &str) -> Result<SetName, Status> {
+    let mut violations = Violations::default();
+    let set = name(&mut violations, at, text, SetName::new);
+    violations.finish(set)
+}
+
+fn count_writes(writes: usize) -> Result<(), Status> {
+    match writes {
+        0 => Err(field("prompts", "is empty")),
+        1..=MAX_WRITES => Ok(()),
+        _ => Err(field("prompts", format!("has {writes} entries, at most {MAX_WRITES} are allowed"))),
+    }
+}
+
+/// Reads page by page, a page when the one before has been taken.
+fn export(
+    store: Arc<dyn Store>,
+    set: SetName,
+) -> impl Stream<Item = Result<pb::ReferencePrompt, Status>> + Send {
+    use futures_util::{StreamExt, TryStreamExt};
+    let first = PromptFilter { route: None, after: None, limit: MAX_PAGE };
+    stream::try_unfold((store, set, Some(first)), |(store, set, filter)| async move {
+        let Some(filter) = filter else { return Ok(None) };
+        let page: Vec<ReferencePrompt> = store.list_prompts(&set, &filter).await.or_status()?;
+        let next = page
+            .last()
+            .filter(|_| page.len() == MAX_PAGE as usize)
+            .map(|last| PromptFilter { after: Some(last.id.clone()), ..filter });
+        Ok::<_, Status>(Some((page, (store, set, next))))
+    })
+    .map_ok(|page| stream::iter(page.into_iter().map(|prompt| Ok(pb::ReferencePrompt::from_domain(prompt)))))
+    .try_flatten()
+    .boxed()
+}

@@ -1,0 +1,168 @@
+//! RouterService: decide, and carry the decision out.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{Stream, StreamExt, stream};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::admission::Admission;
+use super::convert::{self, Classification};
+use super::status::{self, from_embed};
+use super::{deadline, pb};
+use crate::classify::{Cascade, ClassifyOptions, Decision};
+use crate::dispatch::Dispatcher;
+use crate::reference::{SetName, Snapshot, SnapshotCell};
+use crate::routing::{Plan, RoutingTable};
+
+/// Most prompts in one RouteBatch.
+const MAX_BATCH: usize = 1_000;
+
+/// Prompts of one batch that are classified at once: enough for every worker, without crowding others out.
+const BATCH_IN_FLIGHT: usize = 16;
+
+/// What the service works with. Clone it freely.
+#[derive(Clone)]
+pub struct RouterParts {
+    pub snapshots: SnapshotCell,
+    pub cascade: Cascade,
+    pub routing: Arc<RoutingTable>,
+    pub dispatcher: Dispatcher,
+    pub default_set: SetName,
+    /// Longest input of a request in bytes.
+    pub max_prompt_bytes: usize,
+    pub admission: Admission,
+}
+
+#[derive(Clone)]
+pub struct RouterService(RouterParts);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl RouterService {
+    pub fn new(parts: RouterParts) -> Self {
+        Self(parts)
+    }
+
+    async fn decide(&self, request: &Classification, deadline: Option<Instant>) -> Result<Decision, Status> {
+        let snapshot = self.snapshot(request)?;
+        let options = ClassifyOptions { neighbours: request.neighbours, allow_llm: request.allow_llm, deadline };
+        self.0.cascade.decide(snapshot, &request.prompt, options).await.map_err(|error| from_embed(&error))
+    }
+
+    fn snapshot(&self, request: &Classification) -> Result<Arc<Snapshot>, Status> {
+        let set = request.set.as_ref().unwrap_or(&self.0.default_set);
+        self.0.snapshots.get(set.as_str()).ok_or_else(|| status::unknown_set(set))
+    }
+
+    fn plan(&self, decision: &Decision) -> Plan {
+        self.0.routing.plan(decision.snapshot.set.as_str(), decision.route(), None)
+    }
+
+    async fn route_one(&self, request: pb::RouteRequest, deadline: Option<Instant>) -> Result<pb::RouteResponse, Status> {
+        let request = convert::classification(request, self.0.max_prompt_bytes)?;
+        let decision = self.decide(&request, deadline).await?;
+        let plan = decision.route().map(|_| pb::Plan::from(&self.plan(&decision)));
+        Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, request.explain)), plan })
+    }
+
+    /// The decision and the plan that it leads to; an error if there is no route to follow.
+    async fn prepare(
+        &self,
+        request: &convert::Completion,
+        deadline: Option<Instant>,
+    ) -> Result<(Decision, Plan), Status> {
+        let decision = self.decide(&request.classification, deadline).await?;
+        let plan = match &request.pin_target {
+            Some(_) => self.0.routing.plan(decision.snapshot.set.as_str(), None, request.pin_target.as_ref()),
+            None if decision.route().is_some() => self.plan(&decision),
+            None => return Err(status::no_route(&decision)),
+        };
+        Ok((decision, plan))
+    }
+}
+
+#[tonic::async_trait]
+impl pb::router_service_server::RouterService for RouterService {
+    async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteResponse> {
+        let _place = self.0.admission.enter()?;
+        let (metadata, _, request) = request.into_parts();
+        let response = self.route_one(request, deadline::of(&metadata, Instant::now())).await?;
+        Ok(echo_request_id(&metadata, Response::new(response)))
+    }
+
+    async fn route_batch(&self, request: Request<pb::RouteBatchRequest>) -> Answer<pb::RouteBatchResponse> {
+        let _place = self.0.admission.enter()?;
+        let (metadata, _, request) = request.into_parts();
+        let count = request.requests.len();
+        if count == 0 || count > MAX_BATCH {
+            return Err(super::violation::field(
+                "requests",
+                format!("has {count} entries, must have 1 to {MAX_BATCH}"),
+            ));
+        }
+        let deadline = deadline::of(&metadata, Instant::now());
+        let results = stream::iter(request.requests)
+            .map(|request| async move {
+                let result = match self.route_one(request, deadline).await {
+                    Ok(response) => pb::route_result::Result::Response(response),
+                    Err(status) => pb::route_result::Result::Error(status::to_message(&status)),
+                };
+                pb::RouteResult { result: Some(result) }
+            })
+            .buffered(BATCH_IN_FLIGHT)
+            .collect()
+            .await;
+        Ok(echo_request_id(&metadata, Response::new(pb::RouteBatchResponse { results })))
+    }
+
+    async fn complete(&self, request: Request<pb::CompleteRequest>) -> Answer<pb::CompleteResponse> {
+        let _place = self.0.admission.enter()?;
+        let (metadata, _, request) = request.into_parts();
+        let deadline = deadline::of(&metadata, Instant::now());
+        let request = convert::completion(request, self.0.max_prompt_bytes)?;
+        let (decision, plan) = self.prepare(&request, deadline).await?;
+        let dispatched = self
+            .0
+            .dispatcher
+            .complete(&plan, &request.chat, deadline, request.max_attempts)
+            .await
+            .map_err(|error| status::from_dispatch(&error))?;
+        let response = pb::CompleteResponse {
+            text: dispatched.completion.text.clone(),
+            served: Some(convert::served(&dispatched)),
+            decision: Some(pb::Decision::of(&decision, request.classification.explain)),
+        };
+        Ok(echo_request_id(&metadata, Response::new(response)))
+    }
+
+    type CompleteStreamStream = Pin<Box<dyn Stream<Item = Result<pb::CompleteEvent, Status>> + Send>>;
+
+    async fn complete_stream(&self, request: Request<pb::CompleteRequest>) -> Answer<Self::CompleteStreamStream> {
+        let place = self.0.admission.enter()?;
+        let (metadata, _, request) = request.into_parts();
+        let deadline = deadline::of(&metadata, Instant::now());
+        let request = convert::completion(request, self.0.max_prompt_bytes)?;
+        let (decision, plan) = self.prepare(&request, deadline).await?;
+        let decided = pb::Decision::of(&decision, request.classification.explain);
+        let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
+        let events = self.0.dispatcher.stream(&plan, request.chat, deadline, request.max_attempts);
+        let events = events.map(move |event| {
+            // The place is held until the stream ends or its caller has gone.
+            let _ = &place;
+            event.map(convert::event).map_err(|error| status::from_dispatch(&error))
+        });
+        let stream = stream::once(async { Ok(first) }).chain(events);
+        Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))
+    }
+}
+
+/// Gives the caller's `x-request-id` back.
+fn echo_request_id<T>(metadata: &MetadataMap, mut response: Response<T>) -> Response<T> {
+    if let Some(id) = metadata.get("x-request-id") {
+        response.metadata_mut().insert("x-request-id", id.clone());
+    }
+    response
+}

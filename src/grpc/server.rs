@@ -1,0 +1,165 @@
+//! The gRPC server: all services on one port, with health and reflection, until it is told to stop.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::admin::{AdminService, ServerFacts};
+use super::admission::Admission;
+use super::pb;
+use super::references::ReferenceService;
+use super::router::{RouterParts, RouterService};
+use crate::app::App;
+use crate::dispatch::Dispatcher;
+use crate::publish::Operations;
+use crate::reference::NameError;
+use crate::routing::RoutingTable;
+
+/// Names under which the services report their health.
+const SERVICES: [&str; 4] =
+    ["", "semroute.v1.RouterService", "semroute.v1.ReferenceService", "semroute.v1.AdminService"];
+
+/// Streams of one connection at once.
+const MAX_STREAMS: u32 = 1_024;
+
+/// An idle connection is asked for a sign of life so often.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{address} cannot be listened on")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the server failed")]
+    Transport(#[source] tonic::transport::Error),
+    #[error("the reflection service could not be made")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+/// A bound server, not yet running.
+pub struct BoundServer {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl BoundServer {
+    /// Port 0 takes a free one: see [`BoundServer::address`].
+    pub async fn bind(address: SocketAddr) -> Result<Self, ServeError> {
+        let failed = |source| ServeError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is ready; then no request is taken any more, and those under way get the drain time.
+    pub async fn run(self, app: &App, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let services = Services::new(app)?;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        report_all(&health, ServingStatus::Serving).await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(ServeError::Reflection)?;
+        let limit = app.config.server.max_message_bytes;
+        let router = pb::router_service_server::RouterServiceServer::new(services.router)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit);
+        let references = pb::reference_service_server::ReferenceServiceServer::new(services.references)
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit);
+        let admin = pb::admin_service_server::AdminServiceServer::new(services.admin);
+
+        // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to that.
+        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let drain = app.config.server.drain_timeout;
+        let signal = async move {
+            stop.await;
+            report_all(&health, ServingStatus::NotServing).await;
+            drop(stopping);
+        };
+        let serving = Server::builder()
+            .max_concurrent_streams(Some(MAX_STREAMS))
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
+            .add_service(health_service)
+            .add_service(reflection)
+            .add_service(router)
+            .add_service(references)
+            .add_service(admin)
+            .serve_with_incoming_shutdown(incoming, signal);
+        let overdue = async move {
+            let _ = stopped.await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            served = serving => served.map_err(ServeError::Transport),
+            () = overdue => {
+                tracing::warn!(?drain, "requests under way were cut off: the drain time is over");
+                Ok(())
+            }
+        }
+    }
+}
+
+struct Services {
+    router: RouterService,
+    references: ReferenceService,
+    admin: AdminService,
+}
+
+impl Services {
+    fn new(app: &App) -> Result<Self, ServeError> {
+        let config = &app.config;
+        let routing = Arc::new(RoutingTable::from_config(config));
+        let operations =
+            Operations::new(app.builder.clone(), app.live.clone(), app.tasks.clone(), app.stop.clone());
+        let manifest = app.embedding.files.manifest();
+        let facts = ServerFacts {
+            started: Instant::now(),
+            model: pb::ModelStatus {
+                name: manifest.name.clone(),
+                fingerprint: app.embedding.files.fingerprint().to_string(),
+                dimension: manifest.dimension as u32,
+                max_tokens: manifest.max_tokens as u32,
+            },
+            llm_configured: config.llm.is_some(),
+        };
+        let router = RouterService::new(RouterParts {
+            snapshots: app.live.snapshots().clone(),
+            cascade: app.cascade.clone(),
+            routing: Arc::clone(&routing),
+            dispatcher: Dispatcher::new(app.providers.as_ref().clone(), config.dispatch.clone()),
+            default_set: config.default_set()?,
+            max_prompt_bytes: config.server.max_prompt_bytes,
+            admission: Admission::new(config.server.max_concurrent_requests),
+        });
+        let references = ReferenceService::new(Arc::clone(&app.store), operations.clone());
+        let admin =
+            AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
+        Ok(Self { router, references, admin })
+    }
+}
+
+async fn report_all(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
+}

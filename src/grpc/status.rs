@@ -1,0 +1,195 @@
+//! The only place where errors become statuses: code, message, and google.rpc details for machines.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use uuid::Uuid;
+
+use crate::embed::EmbedError;
+use crate::publish::BuildError;
+use crate::reference::{SetName, StoreError};
+
+/// `ErrorInfo.domain` of every error.
+pub(super) const DOMAIN: &str = "semroute";
+
+/// When a refused caller may try again.
+const RETRY_SOON: Duration = Duration::from_millis(200);
+
+/// `ErrorInfo.reason`: stable words that a program can switch on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    InvalidField,
+    UnknownSet,
+    UnknownRoute,
+    UnknownReferencePrompt,
+    UnknownVersion,
+    UnknownReindex,
+    StaleRevision,
+    RouteNotEmpty,
+    EmptySet,
+    AlreadyBuilding,
+    BuildRefused,
+    ModelMismatch,
+    NothingPublished,
+    StoreUnavailable,
+    StoreDamaged,
+    QueueFull,
+    TooManyRequests,
+    DeadlineExceeded,
+    ShuttingDown,
+    NoRoute,
+    NoAllowedTarget,
+    AllTargetsFailed,
+    RejectedByProvider,
+    BrokenStream,
+    Internal,
+}
+
+impl Reason {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidField => "INVALID_FIELD",
+            Self::UnknownSet => "UNKNOWN_SET",
+            Self::UnknownRoute => "UNKNOWN_ROUTE",
+            Self::UnknownReferencePrompt => "UNKNOWN_REFERENCE_PROMPT",
+            Self::UnknownVersion => "UNKNOWN_VERSION",
+            Self::UnknownReindex => "UNKNOWN_REINDEX",
+            Self::StaleRevision => "STALE_REVISION",
+            Self::RouteNotEmpty => "ROUTE_NOT_EMPTY",
+            Self::EmptySet => "EMPTY_SET",
+            Self::AlreadyBuilding => "ALREADY_BUILDING",
+            Self::BuildRefused => "BUILD_REFUSED",
+            Self::ModelMismatch => "MODEL_MISMATCH",
+            Self::NothingPublished => "NOTHING_PUBLISHED",
+            Self::StoreUnavailable => "STORE_UNAVAILABLE",
+            Self::StoreDamaged => "STORE_DAMAGED",
+            Self::QueueFull => "QUEUE_FULL",
+            Self::TooManyRequests => "TOO_MANY_REQUESTS",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::NoRoute => "NO_ROUTE",
+            Self::NoAllowedTarget => "NO_ALLOWED_TARGET",
+            Self::AllTargetsFailed => "ALL_TARGETS_FAILED",
+            Self::RejectedByProvider => "REJECTED_BY_PROVIDER",
+            Self::BrokenStream => "BROKEN_STREAM",
+            Self::Internal => "INTERNAL",
+        }
+    }
+
+    pub(super) fn status(self, code: Code, message: impl Into<String>) -> Status {
+        self.detailed(code, message, ErrorDetails::new())
+    }
+
+    /// Adds ErrorInfo, and RetryInfo where trying again may help.
+    fn detailed(self, code: Code, message: impl Into<String>, mut details: ErrorDetails) -> Status {
+        details.set_error_info(self.as_str(), DOMAIN, HashMap::new());
+        if matches!(code, Code::ResourceExhausted) {
+            details.set_retry_info(Some(RETRY_SOON));
+        }
+        Status::with_error_details(code, message, details)
+    }
+
+    fn resource(self, code: Code, kind: &str, name: &str, message: String) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_resource_info(kind, name, "", message.clone());
+        self.detailed(code, message, details)
+    }
+}
+
+pub(super) fn unknown_set(set: &SetName) -> Status {
+    let message = format!("reference set {set} does not exist or was never published");
+    Reason::UnknownSet.resource(Code::NotFound, "semroute.v1.ReferenceSet", set.as_str(), message)
+}
+
+pub(super) fn from_store(error: &StoreError) -> Status {
+    let message = error.to_string();
+    match error {
+        StoreError::UnknownSet { set } => {
+            Reason::UnknownSet.resource(Code::NotFound, "semroute.v1.ReferenceSet", set.as_str(), message)
+        }
+        StoreError::UnknownRoute { route, .. } => {
+            Reason::UnknownRoute.resource(Code::NotFound, "semroute.v1.Route", route.as_str(), message)
+        }
+        StoreError::UnknownPrompt { id, .. } => Reason::UnknownReferencePrompt.resource(
+            Code::NotFound,
+            "semroute.v1.ReferencePrompt",
+            id.as_str(),
+            message,
+        ),
+        StoreError::UnknownVersion { .. } => Reason::UnknownVersion.status(Code::NotFound, message),
+        StoreError::Stale { resource, .. } => {
+            let resource = resource.clone();
+            Reason::StaleRevision.resource(Code::Aborted, "revision", &resource, message)
+        }
+        StoreError::RouteNotEmpty { .. } => Reason::RouteNotEmpty.status(Code::FailedPrecondition, message),
+        StoreError::NotReady { .. } => Reason::NothingPublished.status(Code::FailedPrecondition, message),
+        StoreError::Unavailable { .. } => {
+            tracing::error!(error = %chain(error), "the store cannot be used");
+            Reason::StoreUnavailable.status(Code::Unavailable, "the store cannot be used at present")
+        }
+        StoreError::Damaged { .. } | StoreError::TooNew { .. } | StoreError::Name(_) => {
+            tracing::error!(error = %chain(error), "the store is damaged");
+            Reason::StoreDamaged.status(Code::DataLoss, "the store is damaged: see the server's log")
+        }
+        StoreError::EmbeddingsMissing { .. } => internal(error),
+        #[expect(unreachable_patterns, reason = "variants that the port may grow")]
+        _ => internal(error),
+    }
+}
+
+pub(super) fn from_embed(error: &EmbedError) -> Status {
+    match error {
+        EmbedError::QueueFull { .. } => Reason::QueueFull.status(Code::ResourceExhausted, error.to_string()),
+        EmbedError::DeadlineExceeded => deadline("embedding the prompt"),
+        EmbedError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),
+        _ => internal(error),
+    }
+}
+
+pub(super) fn from_build(error: &BuildError) -> Status {
+    let message = error.to_string();
+    match error {
+        BuildError::Store(error) => from_store(error),
+        BuildError::EmptySet { .. } => Reason::EmptySet.status(Code::FailedPrecondition, message),
+        BuildError::StaleDraft { set, .. } => {
+            Reason::StaleRevision.resource(Code::Aborted, "revision", set.as_str(), message)
+        }
+        BuildError::AlreadyBuilding { .. } => Reason::AlreadyBuilding.status(Code::Aborted, message),
+        BuildError::OtherModel { .. } => Reason::ModelMismatch.status(Code::FailedPrecondition, message),
+        BuildError::LowRecall { .. } | BuildError::Disagreement { .. } => {
+            Reason::BuildRefused.status(Code::FailedPrecondition, message)
+        }
+        BuildError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),
+        BuildError::StoredEmbedding { .. } => {
+            tracing::error!(error = %chain(error), "a stored embedding is damaged");
+            Reason::StoreDamaged.status(Code::DataLoss, chain(error))
+        }
+        BuildError::Embed { .. } => internal(error),
+    }
+}
+
+/// `stage`: what was under way.
+pub(super) fn deadline(stage: &str) -> Status {
+    Reason::DeadlineExceeded.status(Code::DeadlineExceeded, format!("the deadline passed while {stage}"))
+}
+
+/// Our bug: the caller gets an id, the log the cause.
+pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
+    let id = Uuid::now_v7();
+    tracing::error!(%id, error = %chain(error), "internal error");
+    Reason::Internal.status(Code::Internal, format!("internal error {id}: the server's log has the cause"))
+}
+
+/// An error with all its causes.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,65 @@
+//! Faults of a request's fields, gathered so that the caller sees all of them at once.
+
+use tonic::Status;
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::status::{DOMAIN, Reason};
+use crate::reference::NameError;
+
+/// Collects violations while a request is converted.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
+        self.0.push(FieldViolation::new(field, description));
+    }
+
+    /// Keeps the value, or notes why there is none.
+    pub(super) fn take<T, E: std::fmt::Display>(
+        &mut self,
+        field: impl Into<String>,
+        value: Result<T, E>,
+    ) -> Option<T> {
+        value.map_err(|error| self.add(field, error.to_string())).ok()
+    }
+
+    /// `Err` with all violations if there are any.
+    pub(super) fn check(self) -> Result<(), Status> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.status()) }
+    }
+
+    /// The value if it is there and nothing was violated.
+    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(self.status()),
+        }
+    }
+
+    fn status(self) -> Status {
+        let summary: Vec<String> =
+            self.0.iter().map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
+        let mut details = ErrorDetails::new();
+        details.set_error_info(Reason::InvalidField.as_str(), DOMAIN, std::collections::HashMap::new());
+        details.set_bad_request(self.0);
+        Status::with_error_details(tonic::Code::InvalidArgument, summary.join("; "), details)
+    }
+}
+
+/// A name out of a request's field.
+pub(super) fn name<T>(
+    violations: &mut Violations,
+    field: &str,
+    text: &str,
+    new: fn(&str) -> Result<T, NameError>,
+) -> Option<T> {
+    violations.take(field, new(text))
+}
+
+/// A single violated field as a status.
+pub(super) fn field(field: &str, description: impl Into<String>) -> Status {
+    let mut violations = Violations::default();
+    violations.add(field, description);
+    violations.status()
+}

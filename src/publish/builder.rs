@@ -1,0 +1,238 @@
+//! From a set's draft to a live version: freeze, embed what has no embedding, index, check, publish.
+//!
+//! Every step can be killed: frozen prompts and embeddings are saved as they come, the next build takes up where
+//! this one stopped, and until the last step the version before stays live.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::error::BuildError;
+use super::progress::BuildProgress;
+use super::report::BuildReport;
+use super::{check, load};
+use crate::embed::EmbedQueue;
+use crate::index::IndexConfig;
+use crate::reference::{
+    Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, TextHash, Version,
+};
+
+/// Texts embedded between two saves: what a kill can cost.
+const SAVE_EVERY: u32 = 64;
+
+/// Texts on their way through the embedding queue at once.
+const IN_FLIGHT: usize = 32;
+
+/// Versions kept beside the live one and the one before.
+const KEEP_VERSIONS: u32 = 3;
+
+/// What is asked of a build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildRequest {
+    /// Embed every text anew, and build even if nothing changed.
+    pub all: bool,
+    /// Build only this revision of the draft.
+    pub expected_revision: Option<Revision>,
+    /// Refuse to publish an index whose recall@10 is lower.
+    pub min_recall: Option<f32>,
+    /// Refuse to publish if the agreement falls by more than this.
+    pub max_agreement_drop: Option<f32>,
+}
+
+/// A version that went live.
+#[derive(Debug, Clone)]
+pub struct Built {
+    pub set: ReferenceSet,
+    pub snapshot: Arc<Snapshot>,
+    pub report: BuildReport,
+    /// False if nothing had changed since the live version, which is what the other fields then describe.
+    pub changed: bool,
+}
+
+/// Clone it freely.
+#[derive(Clone)]
+pub struct Builder {
+    store: Arc<dyn Store>,
+    queue: EmbedQueue,
+    model: Fingerprint,
+    dimension: usize,
+    index: IndexConfig,
+}
+
+impl Builder {
+    pub fn new(
+        store: Arc<dyn Store>,
+        queue: EmbedQueue,
+        model: Fingerprint,
+        dimension: usize,
+        index: IndexConfig,
+    ) -> Self {
+        Self { store, queue, model, dimension, index }
+    }
+
+    /// Builds the draft of `set` and makes it live in the store (not yet in any snapshot cell).
+    pub async fn build(
+        &self,
+        set: &SetName,
+        request: &BuildRequest,
+        progress: &dyn BuildProgress,
+    ) -> Result<Built, BuildError> {
+        let begun = Instant::now();
+        let before = self.store.get_set(set).await?;
+        expect_revision(set, request.expected_revision, before.revision)?;
+        if before.prompts == 0 {
+            return Err(BuildError::EmptySet { set: set.clone() });
+        }
+        let live = match before.published {
+            Some(version) => Some(self.store.get_version(set, version).await?),
+            None => None,
+        };
+        if let Some(live) = live.as_ref().filter(|live| !request.all && self.is_current(live, before.revision)) {
+            return self.unchanged(before.clone(), live.clone()).await;
+        }
+
+        let version = self.store.freeze(set, &self.model, request.all).await?;
+        expect_revision(set, request.expected_revision, version.draft_revision)?;
+        let embedded = self.embed_missing(&version, progress).await?;
+        let embed_seconds = begun.elapsed().as_secs_f64();
+
+        progress.indexing(version.prompts);
+        let indexing = Instant::now();
+        let (snapshot, agreement) = self.index(version.clone()).await?;
+        let index_seconds = indexing.elapsed().as_secs_f64();
+        let (relabelled, relabelled_examples) = match &live {
+            Some(live) => check::relabelled(self.store.as_ref(), live, &snapshot).await?,
+            None => (0, Vec::new()),
+        };
+        let report = BuildReport {
+            version: version.version,
+            prompts: snapshot.references.len() as u64,
+            routes: snapshot.routes.len() as u64,
+            embedded,
+            index: snapshot.index_report.kind,
+            recall_at_10: snapshot.index_report.recall_at_10,
+            agreement,
+            previous_agreement: live.as_ref().and_then(|live| report_of(live)).and_then(|report| report.agreement),
+            relabelled,
+            relabelled_examples,
+            embed_seconds,
+            index_seconds,
+            total_seconds: begun.elapsed().as_secs_f64(),
+        };
+        refuse_if_worse(&report, request)?;
+        let json = serde_json::to_string(&report).unwrap_or_default();
+        let set = self.store.publish(set, version.version, &json, KEEP_VERSIONS).await?;
+        Ok(Built { set, snapshot: Arc::new(snapshot), report, changed: true })
+    }
+
+    /// Loads a version that was built before.
+    pub async fn load(&self, set: &SetName, version: Version) -> Result<Arc<Snapshot>, BuildError> {
+        let version = self.store.get_version(set, version).await?;
+        let rows = load::read(self.store.as_ref(), version, &self.model, self.dimension).await?;
+        let config = self.index.clone();
+        on_blocking_thread(move || load::index(rows, &config)).await.map(Arc::new)
+    }
+
+    /// Whether a version holds the draft's present revision, embedded with the present model.
+    fn is_current(&self, version: &SetVersion, draft: Revision) -> bool {
+        version.draft_revision == draft && version.model == self.model
+    }
+
+    async fn unchanged(&self, set: ReferenceSet, live: SetVersion) -> Result<Built, BuildError> {
+        let report = report_of(&live);
+        let snapshot = self.load(&live.set, live.version).await?;
+        let report = report.unwrap_or_else(|| BuildReport {
+            version: live.version,
+            prompts: snapshot.references.len() as u64,
+            routes: snapshot.routes.len() as u64,
+            embedded: 0,
+            index: snapshot.index_report.kind,
+            recall_at_10: snapshot.index_report.recall_at_10,
+            agreement: None,
+            previous_agreement: None,
+            relabelled: 0,
+            relabelled_examples: Vec::new(),
+            embed_seconds: 0.0,
+            index_seconds: 0.0,
+            total_seconds: 0.0,
+        });
+        Ok(Built { set, snapshot, report, changed: false })
+    }
+
+    /// Embeds and saves in small steps; returns how many texts it took.
+    async fn embed_missing(&self, version: &SetVersion, progress: &dyn BuildProgress) -> Result<u64, BuildError> {
+        let (set, number) = (&version.set, version.version);
+        let missing = self.store.count_missing_embeddings(set, number).await?;
+        progress.to_embed(missing, version.prompts);
+        let mut embedded = 0;
+        loop {
+            let texts = self.store.missing_embeddings(set, number, SAVE_EVERY).await?;
+            if texts.is_empty() {
+                return Ok(embedded);
+            }
+            let vectors = self.embed(texts).await?;
+            self.store.put_embeddings(&self.model, &vectors).await?;
+            embedded += vectors.len() as u64;
+            progress.embedded(vectors.len() as u64);
+        }
+    }
+
+    /// Short texts first, so that a batch holds texts of about one length and little padding.
+    async fn embed(&self, mut texts: Vec<(TextHash, String)>) -> Result<Vec<(TextHash, Vec<f32>)>, BuildError> {
+        texts.sort_by_key(|(_, text)| text.len());
+        stream::iter(texts)
+            .map(|(hash, text)| async move {
+                let embedded = self.queue.embed_patiently(text.into()).await;
+                let embedded =
+                    embedded.map_err(|source| BuildError::Embed { text_hash: hash.to_string(), source })?;
+                Ok((hash, embedded.embedding.as_slice().to_vec()))
+            })
+            .buffer_unordered(IN_FLIGHT)
+            .try_collect()
+            .await
+    }
+
+    async fn index(&self, version: SetVersion) -> Result<(Snapshot, Option<f32>), BuildError> {
+        let rows = load::read(self.store.as_ref(), version, &self.model, self.dimension).await?;
+        let config = self.index.clone();
+        on_blocking_thread(move || {
+            let vectors = Arc::clone(&rows.vectors);
+            let snapshot = load::index(rows, &config);
+            let agreement = check::agreement(&snapshot, &vectors);
+            (snapshot, agreement)
+        })
+        .await
+    }
+}
+
+fn expect_revision(set: &SetName, expected: Option<Revision>, present: Revision) -> Result<(), BuildError> {
+    match expected {
+        Some(expected) if expected != present => Err(BuildError::StaleDraft { set: set.clone(), expected, present }),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_if_worse(report: &BuildReport, request: &BuildRequest) -> Result<(), BuildError> {
+    if let (Some(found), Some(least)) = (report.recall_at_10, request.min_recall)
+        && found < least
+    {
+        return Err(BuildError::LowRecall { found, least });
+    }
+    if let (Some(found), Some(before), Some(most)) =
+        (report.agreement, report.previous_agreement, request.max_agreement_drop)
+        && before - found > most
+    {
+        return Err(BuildError::Disagreement { found, before, most });
+    }
+    Ok(())
+}
+
+/// The report that was kept with a version, if it can be read.
+pub fn report_of(version: &SetVersion) -> Option<BuildReport> {
+    serde_json::from_str(&version.report).ok()
+}
+
+async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| BuildError::Stopped)
+}

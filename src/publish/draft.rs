@@ -1,0 +1,62 @@
+//! A snapshot made in memory, for evaluation: nothing is stored, nothing is published.
+
+use std::sync::Arc;
+
+use super::error::BuildError;
+use super::load::{self, Rows};
+use crate::embed::Embedding;
+use crate::index::{IndexConfig, VectorMatrix, VectorMatrixBuilder};
+use crate::reference::{
+    Fingerprint, PromptEdit, Reference, ReferenceId, Route, RouteIndex, SetEdit, SetVersion, Snapshot, StoreError,
+    TextHash, VersionState,
+};
+
+/// Takes prompts with their embeddings one by one.
+pub struct Draft {
+    edit: SetEdit,
+    routes: Vec<Route>,
+    references: Vec<Reference>,
+    vectors: VectorMatrixBuilder,
+}
+
+impl Draft {
+    pub fn new(edit: &SetEdit, routes: &[Route], dimension: usize) -> Self {
+        let mut routes = routes.to_vec();
+        routes.sort_by(|a, b| a.name.cmp(&b.name));
+        let vectors = VectorMatrix::with_capacity(0, dimension);
+        Self { edit: edit.clone(), routes, references: Vec::new(), vectors }
+    }
+
+    /// `UnknownRoute` if the prompt's route is not among the routes.
+    pub fn push(&mut self, prompt: &PromptEdit, embedding: &Embedding) -> Result<(), BuildError> {
+        let set = || self.edit.name.clone();
+        let route = self.routes.binary_search_by(|route| route.name.cmp(&prompt.route));
+        let route = route.map_err(|_| StoreError::UnknownRoute { set: set(), route: prompt.route.clone() })?;
+        let id = match &prompt.id {
+            Some(id) => id.clone(),
+            None => ReferenceId::new(&TextHash::of(&prompt.text).short()).map_err(StoreError::from)?,
+        };
+        let bad = |source| BuildError::StoredEmbedding { set: set(), id: id.to_string(), source };
+        self.vectors.push(embedding).map_err(bad)?;
+        self.references.push(Reference { id, route: route as RouteIndex, text: prompt.text.as_str().into() });
+        Ok(())
+    }
+
+    /// Builds the index on the caller's thread.
+    pub fn finish(self, model: Fingerprint, config: &IndexConfig) -> Snapshot {
+        let version = SetVersion {
+            set: self.edit.name,
+            version: 1,
+            draft_revision: 1,
+            state: VersionState::Ready,
+            model,
+            policy: self.edit.policy,
+            routes: self.routes,
+            prompts: self.references.len() as u64,
+            created_at: 0,
+            report: String::new(),
+        };
+        let rows = Rows { version, references: self.references, vectors: Arc::new(self.vectors.finish()) };
+        load::index(rows, config)
+    }
+}

@@ -1,0 +1,118 @@
+//! Keeps the snapshots that are served equal to the versions that are published, whoever publishes them: this
+//! server, another one on the same store, or the reindex job.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::builder::Builder;
+use super::error::BuildError;
+use crate::reference::{SetName, Snapshot, SnapshotCell, Store, StoreError, Version};
+
+/// How often the store is asked what is published: a change is live in this time and what loading it takes.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Clone it freely.
+#[derive(Clone)]
+pub struct LiveSets {
+    store: Arc<dyn Store>,
+    builder: Builder,
+    cell: SnapshotCell,
+    problems: Arc<Mutex<BTreeMap<SetName, Problem>>>,
+}
+
+/// Why a published version is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub version: Version,
+    pub what: String,
+}
+
+impl LiveSets {
+    pub fn new(store: Arc<dyn Store>, builder: Builder, cell: SnapshotCell) -> Self {
+        Self { store, builder, cell, problems: Arc::default() }
+    }
+
+    pub fn snapshots(&self) -> &SnapshotCell {
+        &self.cell
+    }
+
+    /// Serves a snapshot from now on.
+    pub fn serve(&self, snapshot: Arc<Snapshot>) {
+        self.lock().remove(&snapshot.set);
+        self.cell.publish(snapshot);
+    }
+
+    /// Sets whose published version cannot be served, with the reason.
+    pub fn problems(&self) -> Vec<(SetName, Problem)> {
+        self.lock().iter().map(|(set, problem)| (set.clone(), problem.clone())).collect()
+    }
+
+    /// Brings the snapshots up to date once. An error of the store is returned; that of a single set is kept in
+    /// [`LiveSets::problems`], and what was served of it before stays.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let published = self.store.published_versions().await?;
+        let names: BTreeSet<&SetName> = published.iter().map(|(set, _)| set).collect();
+        for snapshot in self.cell.all() {
+            if !names.contains(&snapshot.set) {
+                self.cell.withdraw(&snapshot.set);
+            }
+        }
+        self.lock().retain(|set, _| names.contains(set));
+        for (set, version) in &published {
+            self.refresh_set(set, *version).await?;
+        }
+        Ok(())
+    }
+
+    /// Refreshes until `stop`. A store that cannot be reached is logged when it goes and when it comes back.
+    pub async fn follow(self, stop: CancellationToken) {
+        let mut reachable = true;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+            }
+            match self.refresh().await {
+                Ok(()) if !reachable => {
+                    tracing::info!("the store can be reached again");
+                    reachable = true;
+                }
+                Ok(()) => {}
+                Err(error) if reachable => {
+                    tracing::error!(%error, "the store cannot be followed; what is loaded stays in service");
+                    reachable = false;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn refresh_set(&self, set: &SetName, version: Version) -> Result<(), StoreError> {
+        let served = self.cell.get(set.as_str()).is_some_and(|snapshot| snapshot.version == version);
+        let known_bad = self.lock().get(set).is_some_and(|problem| problem.version == version);
+        if served || known_bad {
+            return Ok(());
+        }
+        match self.builder.load(set, version).await {
+            Ok(snapshot) => {
+                tracing::info!(set = %set, version, prompts = snapshot.references.len(), "version is live");
+                self.serve(snapshot);
+            }
+            // Replaced while it was being read: the next round sees what took its place.
+            Err(BuildError::Store(StoreError::UnknownVersion { .. } | StoreError::UnknownSet { .. })) => {}
+            Err(BuildError::Store(error @ StoreError::Unavailable { .. })) => return Err(error),
+            Err(error) => {
+                tracing::error!(set = %set, version, %error, "the published version cannot be served");
+                self.lock().insert(set.clone(), Problem { version, what: error.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<SetName, Problem>> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,21 @@
+//! From a set's draft to what is served: build a version, check it, make it live. Never on the request path.
+
+mod builder;
+mod check;
+mod draft;
+mod error;
+mod live;
+mod load;
+mod operations;
+mod progress;
+mod report;
+mod sync;
+
+pub use builder::{BuildRequest, Builder, Built, report_of};
+pub use draft::Draft;
+pub use error::BuildError;
+pub use live::{LiveSets, Problem};
+pub use operations::{Ended, Operation, Operations};
+pub use progress::{BuildProgress, Counters};
+pub use sync::{Synced, sync_files};
+pub use report::{BuildReport, Relabelled};

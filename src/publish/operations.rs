@@ -1,0 +1,119 @@
+//! Builds that run in the background of a server: one a set at a time, tracked, and remembered for a while.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::builder::{BuildRequest, Builder, Built};
+use super::error::BuildError;
+use super::live::LiveSets;
+use super::progress::Counters;
+use crate::reference::SetName;
+
+/// Operations remembered.
+const REMEMBERED: usize = 100;
+
+/// A build, under way or ended.
+#[derive(Clone)]
+pub struct Operation {
+    pub id: Uuid,
+    pub set: SetName,
+    pub started_at: SystemTime,
+    counters: Arc<Counters>,
+    ended: watch::Receiver<Option<Ended>>,
+}
+
+/// How an operation ended.
+#[derive(Clone)]
+pub struct Ended {
+    pub at: SystemTime,
+    pub result: Result<Built, Arc<BuildError>>,
+}
+
+impl Operation {
+    /// Texts to embed, and embedded so far.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.counters.to_embed.load(Ordering::Relaxed), self.counters.embedded.load(Ordering::Relaxed))
+    }
+
+    /// `None` while it runs.
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended.borrow().clone()
+    }
+
+    /// Waits for its end. Whoever stops waiting does not stop the operation.
+    pub async fn wait(&mut self) -> Result<Built, Arc<BuildError>> {
+        match self.ended.wait_for(Option::is_some).await {
+            Ok(ended) => ended.as_ref().map_or(Err(Arc::new(BuildError::Stopped)), |ended| ended.result.clone()),
+            Err(_) => Err(Arc::new(BuildError::Stopped)),
+        }
+    }
+}
+
+/// Clone it freely.
+#[derive(Clone)]
+pub struct Operations {
+    builder: Builder,
+    live: LiveSets,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    known: Arc<Mutex<VecDeque<Operation>>>,
+}
+
+impl Operations {
+    pub fn new(builder: Builder, live: LiveSets, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { builder, live, tasks, stop, known: Arc::default() }
+    }
+
+    /// Starts building `set` and serving what was built. `AlreadyBuilding` if a build of it is under way here.
+    pub fn start(&self, set: &SetName, request: BuildRequest) -> Result<Operation, BuildError> {
+        let (end, ended) = watch::channel(None);
+        let counters = Arc::new(Counters::default());
+        let operation = Operation {
+            id: Uuid::now_v7(),
+            set: set.clone(),
+            started_at: SystemTime::now(),
+            counters: Arc::clone(&counters),
+            ended,
+        };
+        let mut known = self.lock();
+        if known.iter().any(|known| known.set == *set && known.ended().is_none()) {
+            return Err(BuildError::AlreadyBuilding { set: set.clone() });
+        }
+        known.push_front(operation.clone());
+        known.truncate(REMEMBERED);
+        drop(known);
+
+        let (builder, live, stop, set) = (self.builder.clone(), self.live.clone(), self.stop.clone(), set.clone());
+        self.tasks.spawn(async move {
+            let result = tokio::select! {
+                () = stop.cancelled() => Err(BuildError::Stopped),
+                built = builder.build(&set, &request, counters.as_ref()) => built,
+            };
+            if let Ok(built) = &result {
+                live.serve(Arc::clone(&built.snapshot));
+            }
+            end.send_replace(Some(Ended { at: SystemTime::now(), result: result.map_err(Arc::new) }));
+        });
+        Ok(operation)
+    }
+
+    pub fn get(&self, id: Uuid) -> Option<Operation> {
+        self.lock().iter().find(|operation| operation.id == id).cloned()
+    }
+
+    /// Newest first.
+    pub fn list(&self) -> Vec<Operation> {
+        self.lock().iter().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Operation>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,110 @@
+//! One version of a set, ready to serve. It never changes: a request takes one and uses it to the end.
+
+use std::sync::Arc;
+
+use super::name::{ReferenceId, SetName};
+use super::types::{Fingerprint, Route, SetPolicy, Version};
+use crate::embed::Embedding;
+use crate::index::{IndexReport, VectorIndex};
+
+/// Position of a route in [`Snapshot::routes`].
+pub type RouteIndex = u32;
+
+/// A reference prompt in a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    pub id: ReferenceId,
+    pub route: RouteIndex,
+    pub text: Box<str>,
+}
+
+/// A reference prompt near a prompt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Position in [`Snapshot::references`].
+    pub reference: u32,
+    pub route: RouteIndex,
+    /// Cosine similarity, in [-1, 1].
+    pub similarity: f32,
+}
+
+pub struct Snapshot {
+    pub set: SetName,
+    pub version: Version,
+    pub model: Fingerprint,
+    pub policy: SetPolicy,
+    /// By name.
+    pub routes: Vec<Route>,
+    /// In the order of the index's rows.
+    pub references: Vec<Reference>,
+    pub index_report: IndexReport,
+    pub(crate) index: Box<dyn VectorIndex>,
+}
+
+impl Snapshot {
+    /// Up to `k` reference prompts, nearest first.
+    pub fn nearest(&self, prompt: &Embedding, k: usize) -> Vec<Neighbour> {
+        let hits = self.index.nearest(prompt, k);
+        hits.into_iter()
+            .filter_map(|hit| {
+                let reference = self.references.get(hit.row as usize)?;
+                Some(Neighbour { reference: hit.row, route: reference.route, similarity: hit.similarity })
+            })
+            .collect()
+    }
+
+    pub fn route(&self, index: RouteIndex) -> Option<&Route> {
+        self.routes.get(index as usize)
+    }
+
+    pub fn reference(&self, neighbour: &Neighbour) -> Option<&Reference> {
+        self.references.get(neighbour.reference as usize)
+    }
+
+    /// Position of the route named `name`.
+    pub fn find_route(&self, name: &str) -> Option<RouteIndex> {
+        self.routes.binary_search_by(|route| route.name.as_str().cmp(name)).ok().map(|index| index as RouteIndex)
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("set", &self.set)
+            .field("version", &self.version)
+            .field("references", &self.references.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// All published snapshots, exchanged one by one without a reader ever waiting.
+#[derive(Clone, Default)]
+pub struct SnapshotCell(Arc<arc_swap::ArcSwap<Published>>);
+
+type Published = std::collections::BTreeMap<SetName, Arc<Snapshot>>;
+
+impl SnapshotCell {
+    pub fn get(&self, set: &str) -> Option<Arc<Snapshot>> {
+        self.0.load().get(set).cloned()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Snapshot>> {
+        self.0.load().values().cloned().collect()
+    }
+
+    pub fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.0.rcu(|published| {
+            let mut published = Published::clone(published);
+            published.insert(snapshot.set.clone(), Arc::clone(&snapshot));
+            published
+        });
+    }
+
+    pub fn withdraw(&self, set: &SetName) {
+        self.0.rcu(|published| {
+            let mut published = Published::clone(published);
+            published.remove(set);
+            published
+        });
+    }
+}
