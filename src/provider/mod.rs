@@ -1,1 +1,57 @@
-//! (in the making)
+//! Clients of LLM providers: one chat request in, a completion or a stream of text out, whatever the wire format.
+//!
+//! A provider makes one call and reports facts; deadlines, failover and the order of targets are dispatch's business.
+//! This is the only module that names `reqwest`.
+
+mod anthropic;
+mod build;
+mod config;
+mod demo;
+mod endpoint;
+mod error;
+mod error_body;
+mod gemini;
+mod http;
+mod openai;
+mod redact;
+mod registry;
+mod request;
+mod secret;
+mod sse;
+mod stream;
+mod wire;
+
+#[cfg(test)]
+mod client_tests;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+#[path = "../../tests/support/scripted.rs"]
+pub(crate) mod scripted;
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+
+pub use config::{Auth, Kind, MaxTokensField, ProviderConfig};
+pub use demo::{DEMO, DEMO_MODEL};
+pub use error::{BuildError, Error};
+pub use registry::Providers;
+pub use request::{ChatRequest, Completion, FinishReason, ResponseSchema, StreamItem, Usage};
+pub use secret::Secret;
+
+/// The answer as it comes: any number of [`StreamItem::Text`], then one [`StreamItem::End`]; or an error, which ends it.
+pub type CompletionStream = Pin<Box<dyn Stream<Item = Result<StreamItem, Error>> + Send>>;
+
+/// A place that answers chat requests. Dropping the future or the stream closes the call to the provider.
+///
+/// Apart from the connect timeout no call ends by itself: who calls sets the time limit.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Waits for the whole answer. An empty text is an answer.
+    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error>;
+
+    /// Returns once the provider has begun to answer with a success status.
+    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error>;
+}

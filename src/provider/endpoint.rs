@@ -1,0 +1,95 @@
+//! One provider's address with its client, headers and key: posts a body, answers with facts.
+
+use std::collections::BTreeMap;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Response, Url};
+use serde_json::Value;
+
+use super::error::Error;
+use super::error_body;
+use super::http::{self, MAX_BODY_BYTES};
+use super::redact::Redactor;
+use super::request::ChatRequest;
+use super::secret::Secret;
+
+/// Where and how a provider is reached. Made by `config`, which has checked every part.
+pub(super) struct Endpoint {
+    pub(super) client: Client,
+    /// Without query and fragment.
+    pub(super) base: Url,
+    /// Appended to each URL, for example Azure's `api-version`.
+    pub(super) query: BTreeMap<String, String>,
+    /// Sent with every call, the key's header included.
+    pub(super) headers: HeaderMap,
+    pub(super) key: Option<Secret>,
+}
+
+impl Endpoint {
+    /// The base URL with segments added, each escaped, so that a model's name cannot lead to another path.
+    pub(super) fn url<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> Url {
+        let mut url = self.base.clone();
+        // Fails only for URLs such as `mailto:`, which the configuration refuses.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        url
+    }
+
+    /// A header that the wire format wants, unless the configuration has set it.
+    pub(super) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.entry(HeaderName::from_static(name)).or_insert(HeaderValue::from_static(value));
+        self
+    }
+
+    pub(super) fn redactor(&self, request: &ChatRequest) -> Redactor {
+        Redactor::new(self.key.as_ref(), request)
+    }
+
+    /// Posts `body` and reads the whole answer.
+    pub(super) async fn post(&self, url: Url, body: &Value, request: &ChatRequest) -> Result<Vec<u8>, Error> {
+        let response = self.send(url, body, "application/json", request).await?;
+        http::body(response, MAX_BODY_BYTES).await
+    }
+
+    /// Posts `body` and returns once a stream of events has begun.
+    pub(super) async fn post_for_events(
+        &self,
+        url: Url,
+        body: &Value,
+        request: &ChatRequest,
+    ) -> Result<Response, Error> {
+        let response = self.send(url, body, "text/event-stream", request).await?;
+        match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
+            // A page or a whole answer would be read as a stream without events; this says it better. Servers that
+            // name no type, or one of their own, are given the benefit of the doubt.
+            Some(kind) if kind.starts_with(b"text/html") => Err(Error::malformed("an HTML page, not a stream of events")),
+            Some(kind) if kind.starts_with(b"application/json") => {
+                Err(Error::malformed("one JSON document, not a stream of events"))
+            }
+            _ => Ok(response),
+        }
+    }
+
+    async fn send(
+        &self,
+        url: Url,
+        body: &Value,
+        accept: &'static str,
+        request: &ChatRequest,
+    ) -> Result<Response, Error> {
+        let call = self.client.post(url).headers(self.headers.clone()).header(ACCEPT, accept).json(body);
+        let response = call.send().await.map_err(Error::from_http)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let retry_after = http::retry_after(response.headers());
+        let message = error_body::message(&http::error_body(response).await);
+        let message = self.redactor(request).clean(&message);
+        Err(Error::Status { status: status.as_u16(), retry_after, message })
+    }
+}
