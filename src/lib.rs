@@ -1,12 +1,10 @@
 //! semroute: a semantic router for LLM prompts.
 
-pub mod dispatch;
+pub mod classify;
 pub mod embed;
-pub mod evaluate;
-pub mod grpc;
+pub mod index;
 pub mod model;
 pub mod prompt;
 pub mod provider;
+pub mod publish;
 pub mod reference;
-pub mod routing;
-pub mod store;

@@ -1,0 +1,172 @@
+//! The commands, one file each, and how they write: results to standard output, progress and notes to standard error.
+
+mod building;
+mod eval;
+pub mod model;
+pub mod progress;
+mod reindex;
+mod route;
+mod serve;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{self, StartError};
+use crate::config::{Config, ConfigError};
+use crate::embed::EmbedError;
+use crate::grpc::ServeError;
+use crate::model::{ModelError, Registry};
+use crate::prompt::PromptError;
+use crate::publish::BuildError;
+use crate::reference::{FileError, NameError, SetName, StoreError};
+use crate::telemetry;
+
+/// A semantic router for LLM prompts.
+///
+/// Decides by similarity to labelled reference prompts which route a prompt belongs to, in this process and on the
+/// CPU; asks an LLM only when it is unsure; and sends the prompt to the provider of that route. Start with
+/// `semroute serve`.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration file [default: semroute.toml, if it exists].
+    ///
+    /// Every field has a default. Environment variables go over the file: SEMROUTE__SERVER__LISTEN sets server.listen.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Route(route::RouteArgs),
+    Reindex(reindex::ReindexArgs),
+    Eval(eval::EvalArgs),
+    Model(model::ModelArgs),
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Files(#[from] FileError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("a test prompt {0}")]
+    Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    #[error("reference set {0} has no published version in the store: run `semroute serve` or `semroute reindex` first")]
+    NotPublished(SetName),
+    #[error("no server answers at {url}")]
+    Server {
+        url: String,
+        #[source]
+        source: tonic::transport::Error,
+    },
+    #[error("{}: {}", .0.code(), .0.message())]
+    Answer(Box<tonic::Status>),
+    #[error("standard input cannot be read")]
+    Input(#[source] io::Error),
+    #[error("the result cannot be written")]
+    Output(#[from] io::Error),
+    #[error("the asynchronous runtime cannot be started")]
+    Runtime(#[source] io::Error),
+    #[error("a thread panicked: {0}")]
+    Panicked(String),
+}
+
+/// Runs a command to its end. Exit codes: 0 done, 1 the answer is no or the command failed, 2 wrong usage.
+pub fn execute(cli: Cli) -> ExitCode {
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            progress::note(&format!("error: {}", chain(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, CommandError> {
+    let config = Config::load(cli.config.as_deref())?;
+    telemetry::start(&config.log);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args, config).await,
+            Command::Route(args) => route::run(args, config).await,
+            Command::Reindex(args) => reindex::run(args, config).await,
+            Command::Eval(args) => eval::run(args, config).await,
+            Command::Model(args) => {
+                let registry = Registry::new(&config.models_dir);
+                let options = app::pull_options(&config);
+                Ok(model::run(args, &registry, &config.embedding.model, &options).await?)
+            }
+        }
+    });
+    // Blocking work that nobody waits for any more must not keep the process.
+    runtime.shutdown_background();
+    ended
+}
+
+/// An error with its causes, each said once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// How a command ended that could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Success,
+    /// It did its work, and the answer is no: exit code 1.
+    Failure,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Success => Self::SUCCESS,
+            Exit::Failure => Self::FAILURE,
+        }
+    }
+}
+
+/// Writes `text` and a line's end to standard output. A reader that has gone (`semroute ... | head`) is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    quiet_if_gone(writeln!(io::stdout().lock(), "{text}"))
+}
+
+fn quiet_if_gone(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
