@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use config::{IndexConfig, IndexKind};
+pub use config::{IndexChoice, IndexConfig, IndexKind};
 pub use flat::FlatIndex;
 pub use hnsw::HnswIndex;
-pub use matrix::VectorMatrix;
+pub use matrix::{VectorMatrix, VectorMatrixBuilder};
 
 use crate::embed::Embedding;
 
