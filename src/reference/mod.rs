@@ -1,14 +1,19 @@
 //! Reference sets: their types, the port that keeps them, and the immutable snapshots that requests are served from.
 
+mod files;
 mod name;
 mod snapshot;
 mod store;
 mod types;
 
+pub use files::{
+    Fault, Faults, FileError, LabelledText, MAX_LINE_BYTES, Place, SET_FILE, SetFiles, Warning, Wrong, read_directory,
+    read_labelled, read_labelled_set, read_set, write_line, write_set_toml,
+};
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell};
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{
-    Fallback, Fingerprint, MAX_TEXT_BYTES, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision, Route,
-    SetEdit, SetPolicy, SetVersion, TextHash, Version, VersionPrompt, VersionState,
+    Fallback, Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision,
+    Route, SetEdit, SetPolicy, SetVersion, TextHash, Version, VersionPrompt, VersionState,
 };

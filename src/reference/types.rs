@@ -11,6 +11,9 @@ use super::name::{ReferenceId, RouteName, SetName, TargetName};
 /// Longest text of a reference prompt in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
 
+/// The reserved route name: the answer that no route applies. No route may bear it.
+pub const NO_ROUTE: &str = "none";
+
 /// SHA-256 of a reference prompt's text: the key under which its embedding is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TextHash(pub [u8; 32]);
@@ -87,6 +90,30 @@ impl Default for SetPolicy {
     }
 }
 
+impl SetPolicy {
+    /// What is wrong: the name of each faulty field with what it must be. Empty if the policy is valid.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        faults.extend(outside("min_score", self.min_score, 0.0, 1.0));
+        faults.extend(outside("min_margin", self.min_margin, 0.0, 1.0));
+        faults.extend(outside("min_similarity", self.min_similarity, -1.0, 1.0));
+        if let Fallback::DefaultRoute(route) = &self.fallback {
+            faults.extend(reserved("fallback", route));
+        }
+        faults
+    }
+}
+
+/// NaN is outside of every range.
+fn outside(field: &'static str, value: f32, least: f32, most: f32) -> Option<(&'static str, String)> {
+    let inside = (least..=most).contains(&value);
+    (!inside).then(|| (field, format!("must be between {least} and {most}, not {value}")))
+}
+
+fn reserved(field: &'static str, route: &RouteName) -> Option<(&'static str, String)> {
+    (route.as_str() == NO_ROUTE).then(|| (field, format!("must not be the reserved route name {NO_ROUTE}")))
+}
+
 /// A named, versioned collection of reference prompts. `revision` is that of its draft: it grows with every change
 /// of the set, of a route or of a prompt.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +155,29 @@ pub struct Route {
     /// Ignored on write.
     #[serde(default, skip_serializing)]
     pub revision: Revision,
+}
+
+impl Route {
+    /// A route of this name without description, overrides and targets.
+    pub fn named(name: RouteName) -> Self {
+        Self {
+            name,
+            description: String::new(),
+            min_score: None,
+            min_similarity: None,
+            targets: Vec::new(),
+            revision: 0,
+        }
+    }
+
+    /// What is wrong: the name of each faulty field with what it must be. Empty if the route is valid.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        faults.extend(reserved("name", &self.name));
+        faults.extend(self.min_score.and_then(|value| outside("min_score", value, 0.0, 1.0)));
+        faults.extend(self.min_similarity.and_then(|value| outside("min_similarity", value, -1.0, 1.0)));
+        faults
+    }
 }
 
 /// A labelled example.
@@ -227,4 +277,42 @@ pub struct VersionPrompt {
     pub text: String,
     /// As stored: its dimension and values are checked by whoever builds a snapshot.
     pub embedding: Vec<f32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(faults: Vec<(&'static str, String)>) -> Vec<&'static str> {
+        faults.into_iter().map(|(field, _)| field).collect()
+    }
+
+    #[test]
+    fn policies_are_checked() {
+        let good = SetPolicy::default();
+        let none = RouteName::new(NO_ROUTE).unwrap();
+        let cases = [
+            (good.clone(), vec![]),
+            (SetPolicy { min_score: 0.0, min_margin: 1.0, min_similarity: -1.0, ..good.clone() }, vec![]),
+            (SetPolicy { min_score: f32::NAN, min_margin: -0.1, ..good.clone() }, vec!["min_score", "min_margin"]),
+            (SetPolicy { min_similarity: f32::INFINITY, ..good.clone() }, vec!["min_similarity"]),
+            (SetPolicy { fallback: Fallback::DefaultRoute(none), ..good }, vec!["fallback"]),
+        ];
+        for (policy, expected) in cases {
+            assert_eq!(fields(policy.faults()), expected, "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn routes_are_checked() {
+        let route = Route::named(RouteName::new("maths").unwrap());
+        assert_eq!(fields(route.faults()), Vec::<&str>::new());
+        let bad = Route {
+            name: RouteName::new(NO_ROUTE).unwrap(),
+            min_score: Some(1.1),
+            min_similarity: Some(f32::NAN),
+            ..route
+        };
+        assert_eq!(fields(bad.faults()), ["name", "min_score", "min_similarity"]);
+    }
 }

@@ -1,0 +1,106 @@
+//! How many prompts could be decided without help at a given accuracy, had the threshold been known: the largest share
+//! of the rows, surest first, that is right to at least this accuracy. Also called risk-coverage; see El-Yaniv and
+//! Wiener (2010), "On the foundations of noise-free selective classification", JMLR 11.
+//!
+//! An oracle's number, since threshold and share come from the same rows; a threshold fixed beforehand does worse.
+
+use serde::Serialize;
+
+use super::outcome::Outcome;
+use super::ranking::{ties, totals};
+
+/// The accuracies of interest in per cent.
+const TARGETS: [u8; 3] = [95, 97, 99];
+
+/// What can be decided at one accuracy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Coverage {
+    /// The accuracy that the covered rows must reach, in per cent.
+    pub accuracy_percent: u8,
+    /// Covered rows.
+    pub rows: u64,
+    /// Covered rows of all rows, in [0, 1].
+    pub share: f64,
+    /// Rows with this score and higher are covered; `None` if no row is.
+    pub threshold: Option<f32>,
+}
+
+impl Coverage {
+    /// For 95, 97 and 99 %, by the outcomes' score. Empty if there are no outcomes.
+    pub(super) fn of(outcomes: &[Outcome]) -> Vec<Self> {
+        let ties = ties(outcomes.iter().map(|outcome| (outcome.score, outcome.is_right())));
+        let (right, wrong) = totals(&ties);
+        let all = right + wrong;
+        if all == 0 {
+            return Vec::new();
+        }
+        let at = |accuracy_percent: u8| {
+            let (mut right, mut rows) = (0, 0);
+            let mut best = Self { accuracy_percent, rows: 0, share: 0.0, threshold: None };
+            for tie in &ties {
+                right += tie.hits;
+                rows += tie.hits + tie.misses;
+                if right * 100 >= u64::from(accuracy_percent) * rows {
+                    best = Self { rows, share: rows as f64 / all as f64, threshold: Some(tie.score), ..best };
+                }
+            }
+            best
+        };
+        TARGETS.into_iter().map(at).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::evaluate::outcome::samples::{outcome, outcomes};
+
+    fn check(rows: &[Outcome], expected: [(u64, Option<f32>); 3]) {
+        let found: Vec<_> = Coverage::of(rows).into_iter().map(|at| (at.rows, at.threshold)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_surest_rows_are_covered() {
+        // 96 right, then 4 wrong, each less sure than the one before.
+        let mut rows: Vec<_> = (0..100u8)
+            .map(|row| outcome("a", if row < 96 { "a" } else { "b" }, 1.0 - f32::from(row) / 100.0))
+            .collect();
+        check(&rows, [(100, Some(1.0 - 0.99)), (98, Some(1.0 - 0.97)), (96, Some(1.0 - 0.95))]);
+        // A wrong row among the surest is made up for later.
+        rows.insert(0, outcome("a", "b", 2.0));
+        check(&rows, [(101, Some(1.0 - 0.99)), (98, Some(1.0 - 0.96)), (0, None)]);
+    }
+
+    #[test]
+    fn ties_are_covered_whole_or_not_at_all() {
+        check(&[outcome("a", "a", 0.5), outcome("a", "b", 0.5)], [(0, None); 3]);
+        check(&[outcome("a", "a", 0.5), outcome("", "", 0.5)], [(2, Some(0.5)); 3]);
+        assert_eq!(Coverage::of(&[]), []);
+    }
+
+    proptest! {
+        #[test]
+        fn coverage_is_a_share_and_shrinks_with_the_accuracy(rows in outcomes()) {
+            let found = Coverage::of(&rows);
+            prop_assert!(found.iter().all(|at| (0.0..=1.0).contains(&at.share)));
+            prop_assert!(found.is_sorted_by(|a, b| a.rows >= b.rows));
+            for at in &found {
+                let covered = |row: &&Outcome| at.threshold.is_some_and(|least| row.score >= least || (row.score.is_nan() && least == f32::NEG_INFINITY));
+                let chosen: Vec<_> = rows.iter().filter(covered).collect();
+                prop_assert_eq!(chosen.len() as u64, at.rows);
+                let right = chosen.iter().filter(|row| row.is_right()).count();
+                prop_assert!(right * 100 >= usize::from(at.accuracy_percent) * chosen.len());
+            }
+        }
+
+        #[test]
+        fn only_the_order_of_scores_matters(rows in outcomes()) {
+            let stretched: Vec<_> = rows.iter().map(|row| Outcome { score: row.score * 4.0 - 1.0, ..row.clone() }).collect();
+            let shares = |rows: &[Outcome]| Coverage::of(rows).iter().map(|at| at.rows).collect::<Vec<_>>();
+            prop_assert_eq!(shares(&rows), shares(&stretched));
+        }
+    }
+}
