@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::classify::{Cascade, LlmStage};
+use crate::classify::{Cascade, LlmConfig, LlmStage};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
@@ -37,8 +37,10 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error(transparent)]
-    Provider(#[from] crate::provider::BuildError),
+    #[error("providers cannot be used:{}", .0.iter().map(|error| format!("\n  {error}")).collect::<String>())]
+    Providers(Box<Vec<crate::provider::BuildError>>),
+    #[error("provider {0:?} of the LLM stage is not configured")]
+    LlmProvider(String),
     #[error(transparent)]
     Name(#[from] NameError),
 }
@@ -113,7 +115,7 @@ pub struct App {
     pub builder: Builder,
     pub live: LiveSets,
     pub cascade: Cascade,
-    pub providers: Arc<Providers>,
+    pub providers: Providers,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -121,13 +123,14 @@ pub struct App {
 impl App {
     /// Starts the model and opens the store; serves no set yet: see [`crate::publish::LiveSets`].
     pub async fn start(config: Config, progress: &SharedProgress) -> Result<Self, StartError> {
-        let providers = Arc::new(Providers::build(&config.providers, &config::environment)?);
+        let providers = Providers::build(&config.providers, &config::environment)
+            .map_err(|errors| StartError::Providers(Box::new(errors)))?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store_path()).await?);
         let embedding = Embedding::start(&config, &config.embedding.model, progress).await?;
         let builder = embedding.builder(&config, Arc::clone(&store));
         let live = LiveSets::new(Arc::clone(&store), builder.clone(), SnapshotCell::default());
         let llm = match &config.llm {
-            Some(llm) => Some(Arc::new(LlmStage::new(providers.get(&llm.provider)?, llm.clone()))),
+            Some(llm) => Some(Arc::new(llm_stage(&providers, llm)?)),
             None => None,
         };
         let cascade = Cascade::new(embedding.queue.clone(), llm);
@@ -143,6 +146,12 @@ impl App {
             stop: CancellationToken::new(),
         })
     }
+}
+
+fn llm_stage(providers: &Providers, config: &LlmConfig) -> Result<LlmStage, StartError> {
+    let provider = providers.get(&config.provider);
+    let provider = provider.ok_or_else(|| StartError::LlmProvider(config.provider.clone()))?;
+    Ok(LlmStage::new(Arc::clone(provider), config.clone()))
 }
 
 /// Takes sets of the configured folder into the store that it does not have yet; returns their names.

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-/// The name by which the LLM says that no route applies. No route may be called so.
-pub const NONE: &str = "none";
+// The name by which the LLM says that no route applies. No route may be called so.
+pub use crate::reference::NO_ROUTE as NONE;
 
 /// A usable answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

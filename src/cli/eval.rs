@@ -19,7 +19,8 @@ use crate::evaluate::{Layout, Outcome, Report, render};
 use crate::prompt::Prompt;
 use crate::publish::Draft;
 use crate::reference::{
-    LabelledText, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled, read_set,
+    LabelledText, NO_ROUTE, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled,
+    read_set,
 };
 use crate::store::SqliteStore;
 
@@ -29,7 +30,8 @@ const MAX_PROMPT_BYTES: usize = 16 << 20;
 /// Measure decisions on labelled prompts.
 ///
 /// Every test prompt is classified as a server would, without the LLM stage. Prompts of --oos belong to no route:
-/// there, choosing none is right. Test prompts must not be among the references.
+/// there, and where the label is `oos` or `none`, choosing none is right. Test prompts must not be among the
+/// references.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  semroute eval --test held-out.jsonl\n  \
     semroute eval --references train.jsonl --test test.jsonl --oos oos.jsonl --json > report.json")]
@@ -56,8 +58,9 @@ pub struct EvalArgs {
 
 pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
     // Files first: a fault in them is better heard of before a minute of embedding.
+    let in_scope = |row: &LabelledText| !matches!(row.label.as_str(), NO_ROUTE | "oos");
     let mut rows: Vec<(LabelledText, bool)> =
-        read_labelled(&args.test)?.into_iter().map(|row| (row, true)).collect();
+        read_labelled(&args.test)?.into_iter().map(|row| (in_scope(&row), row)).map(|(scope, row)| (row, scope)).collect();
     if let Some(path) = &args.oos {
         rows.extend(read_labelled(path)?.into_iter().map(|row| (row, false)));
     }
@@ -111,7 +114,7 @@ pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
 }
 
 fn read_references(path: &Path) -> Result<SetFiles, CommandError> {
-    let files = read_set(path, Some(SetName::new("references")?))?;
+    let files = read_set(path)?;
     files.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     Ok(files)
 }

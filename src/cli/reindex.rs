@@ -81,8 +81,10 @@ async fn prepare_set(args: &ReindexArgs, config: &Config, store: &dyn Store) -> 
     let Some(path) = &args.files else {
         return Ok(SetName::new(args.set.as_deref().unwrap_or(&config.default_set))?);
     };
-    let name = args.set.as_deref().map(SetName::new).transpose()?;
-    let files = read_set(path, name)?;
+    let mut files = read_set(path)?;
+    if let Some(name) = &args.set {
+        files.edit.name = SetName::new(name)?;
+    }
     files.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let set = files.edit.name.clone();
     let synced = sync_files(store, files).await?;

@@ -18,9 +18,9 @@ pub use faults::{ConfigError, Fault};
 use crate::classify::LlmConfig;
 use crate::dispatch::DispatchConfig;
 use crate::index::IndexConfig;
-use crate::provider::ProviderConfig;
+use crate::provider::{DEMO, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
-use crate::routing::TargetConfig;
+use crate::routing::{RoutingConfig, TargetConfig};
 
 /// The file that is read if none is named and it exists.
 pub const DEFAULT_FILE: &str = "semroute.toml";
@@ -251,35 +251,30 @@ impl Config {
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
         }
-        for (at, provider) in self.providers.iter().enumerate() {
-            below(&format!("providers[{at}]"), provider.faults());
+        for (path, what) in Providers::faults(&self.providers) {
+            add(format!("providers{path}"), what);
+        }
+        for (path, what) in self.routing().faults(|name| self.has_provider(name)) {
+            add(path, what);
         }
         faults.extend(self.dangling_names());
         faults
     }
 
-    /// Names that stand twice, or stand for nothing.
+    /// The targets, as routing wants them.
+    pub fn routing(&self) -> RoutingConfig {
+        RoutingConfig { targets: self.targets.clone(), default_targets: self.default_targets.clone() }
+    }
+
+    fn has_provider(&self, name: &str) -> bool {
+        name == DEMO || self.providers.iter().any(|provider| provider.name == name)
+    }
+
+    /// Names of the LLM stage's provider and of routes' targets that stand for nothing.
     fn dangling_names(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut add = |path: String, what: String| faults.push(Fault { path, what });
-        let provider_known = |name: &str| {
-            name == crate::provider::DEMO || self.providers.iter().any(|provider| provider.name == name)
-        };
-        for (at, provider) in self.providers.iter().enumerate() {
-            if self.providers.iter().take(at).any(|other| other.name == provider.name) {
-                add(format!("providers[{at}].name"), format!("{:?} stands there twice", provider.name));
-            }
-        }
-        for (at, target) in self.targets.iter().enumerate() {
-            if self.targets.iter().take(at).any(|other| other.name == target.name) {
-                add(format!("targets[{at}].name"), format!("{:?} stands there twice", target.name.as_str()));
-            }
-            if !provider_known(&target.provider) {
-                let what = format!("{:?} is not among the providers", target.provider);
-                add(format!("targets[{at}].provider"), what);
-            }
-        }
-        if let Some(llm) = self.llm.as_ref().filter(|llm| !provider_known(&llm.provider)) {
+        if let Some(llm) = self.llm.as_ref().filter(|llm| !self.has_provider(&llm.provider)) {
             add("llm.provider".to_owned(), format!("{:?} is not among the providers", llm.provider));
         }
         let target_known = |name: &TargetName| self.targets.iter().any(|target| target.name == *name);
@@ -289,7 +284,7 @@ impl Config {
             };
             routing.routes.iter().map(|(route, entry)| (route, &entry.targets)).map(of_route)
         });
-        for (path, targets) in lists.chain([("default_targets".to_owned(), &self.default_targets)]) {
+        for (path, targets) in lists {
             for (at, target) in targets.iter().enumerate().filter(|(_, target)| !target_known(target)) {
                 add(format!("{path}[{at}]"), format!("{:?} is not among the targets", target.as_str()));
             }

@@ -95,7 +95,7 @@ fn read_config(source: &BertSource) -> Result<Config, EmbedError> {
     if config.hidden_size != source.dimension {
         return Err(bad(format!("hidden_size is {}, the model's dimension {}", config.hidden_size, source.dimension)));
     }
-    if config.num_attention_heads == 0 || config.hidden_size % config.num_attention_heads != 0 {
+    if config.num_attention_heads == 0 || !config.hidden_size.is_multiple_of(config.num_attention_heads) {
         let (size, heads) = (config.hidden_size, config.num_attention_heads);
         return Err(bad(format!("hidden_size {size} is no multiple of num_attention_heads {heads}")));
     }

@@ -175,7 +175,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "maths.jsonl holds one held-out prompt, \"convert 0.375 to a fraction\", until it leaves one of the files"]
     fn no_held_out_prompt_is_in_the_starter_set() {
         let (set, rows) = starter_set_and_held_out_prompts();
         let texts: BTreeSet<_> = set.prompts.iter().map(|prompt| prompt.text.as_str()).collect();
