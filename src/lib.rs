@@ -1,5 +1,6 @@
 //! semroute: a semantic router for LLM prompts.
 
+pub mod cli;
 pub mod dispatch;
 pub mod evaluate;
 pub mod model;
