@@ -150,7 +150,7 @@ fn list_table(registry: &Registry, listings: &[Listing], default_name: &str) -> 
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    faults.insert(0, table.trim_fmt());
+    faults.insert(0, text_of(table));
     Ok(faults.join("\n"))
 }
 
@@ -231,7 +231,7 @@ fn verified_text(verified: &[Verified]) -> String {
             table.add_row([report.path.clone(), size, sha256, state.to_owned()]);
         }
         if !model.reports.is_empty() {
-            parts.push(table.trim_fmt());
+            parts.push(text_of(table));
         }
         parts.push(match &model.files {
             Ok(files) => format!("{}: whole, fingerprint {}", model.name, files.fingerprint()),
@@ -264,6 +264,14 @@ fn verified_json(verified: &[Verified]) -> Result<String> {
     pretty(&Value::Array(models.collect()))
 }
 
+/// Columns two spaces apart, and nothing else drawn: as easy to cut with a tool as to read.
+fn text_of(mut table: Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
 fn pretty(value: &Value) -> Result<String> {
     serde_json::to_string_pretty(value).map_err(|error| output_error(error.into()))
 }
@@ -274,4 +282,82 @@ fn show(text: &str) -> Result<()> {
 
 fn output_error(error: std::io::Error) -> ModelError {
     ModelError::io("write to", Path::new("standard output"))(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::model::Silent;
+    use crate::model::testing::TinyModel;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        model: ModelArgs,
+    }
+
+    async fn exit(tiny: &TinyModel, arguments: &[&str]) -> Result<Exit> {
+        let cli = Cli::try_parse_from([&["model"], arguments].concat()).unwrap();
+        let registry = Registry::new(tiny.dir().parent().unwrap());
+        run(cli.model, &registry, "tiny", &PullOptions::default()).await
+    }
+
+    fn listings(tiny: &TinyModel) -> Vec<Listing> {
+        Registry::new(tiny.dir().parent().unwrap()).list().unwrap()
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["model", "pull", "tiny", "--all"]).is_err());
+    }
+
+    #[tokio::test]
+    async fn pull_takes_from_the_named_folder_and_from_nowhere_else() {
+        let tiny = TinyModel::empty("[[sources]]\nkind = \"hub\"\nrepository = \"owner/tiny\"\n");
+        let copy = tempfile::tempdir().unwrap();
+        let source = copy.path().to_str().unwrap();
+        let error = exit(&tiny, &["pull", "--source", source]).await.unwrap_err().to_string();
+        assert!(error.contains("tried local folder") && !error.contains("Hub"), "{error}");
+        tiny.put_files(copy.path());
+        assert_eq!(exit(&tiny, &["pull", "--source", source]).await.unwrap(), Exit::Success);
+        tiny.assert_whole();
+        assert_eq!(exit(&tiny, &["pull", "--all"]).await.unwrap(), Exit::Success);
+        assert!(matches!(exit(&tiny, &["pull", "other"]).await, Err(ModelError::Unknown { .. })));
+    }
+
+    #[tokio::test]
+    async fn verify_fails_on_a_damaged_model() {
+        let tiny = TinyModel::new();
+        tiny.write_manifest("");
+        assert_eq!(exit(&tiny, &["verify"]).await.unwrap(), Exit::Success);
+        assert_eq!(exit(&tiny, &["verify", "--all", "--json"]).await.unwrap(), Exit::Success);
+        tiny.rewrite("tokenizer.json", |bytes| bytes[0] ^= 1);
+        assert_eq!(exit(&tiny, &["verify"]).await.unwrap(), Exit::Failure);
+        let verified = verify(listings(&tiny), &Silent::shared()).unwrap();
+        let text = verified_text(&verified);
+        assert!(text.contains("model tiny is damaged: ") && text.contains("tokenizer.json: expected sha256"), "{text}");
+        let found: Value = serde_json::from_str(&verified_json(&verified).unwrap()).unwrap();
+        assert_eq!((&found[0]["whole"], &found[0]["files"][1]["state"]), (&json!(false), &json!("damaged")));
+    }
+
+    #[tokio::test]
+    async fn list_shows_every_model_with_its_state() {
+        let tiny = TinyModel::empty("");
+        let models = tiny.dir().parent().unwrap();
+        std::fs::create_dir(models.join("broken")).unwrap();
+        std::fs::write(models.join("broken/model.toml"), "x").unwrap();
+        assert_eq!(exit(&tiny, &["list"]).await.unwrap(), Exit::Success);
+        let text = list_table(&Registry::new(models), &listings(&tiny), "tiny").unwrap();
+        for expected in ["broken", "invalid", "tiny (default)", "missing", "tiny: lacks config.json, tokenizer.json"] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        tiny.put_files(tiny.dir());
+        let found: Value = serde_json::from_str(&list_json(&listings(&tiny), "tiny").unwrap()).unwrap();
+        assert_eq!((&found[1]["state"], &found[1]["manifest"]["dimension"]), (&json!("present"), &json!(4)));
+        let nowhere = Registry::new(models.join("nowhere"));
+        assert!(list_table(&nowhere, &[], "tiny").unwrap().starts_with("No models in "));
+    }
 }

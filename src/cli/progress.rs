@@ -11,6 +11,8 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressFini
 use crate::model::{Progress, Report, SharedProgress};
 
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Smaller files are done before a bar is drawn.
+const WORTH_A_BAR_BYTES: u64 = 1 << 20;
 const SPIN_EVERY: Duration = Duration::from_millis(120);
 
 /// What is counted.
@@ -166,6 +168,7 @@ impl Progress for ModelProgress {
     fn report(&self, report: Report<'_>) {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match (report, bar.as_ref()) {
+            (Report::Begun { total_bytes: Some(bytes), .. }, _) if bytes < WORTH_A_BAR_BYTES => *bar = None,
             (Report::Begun { label, total_bytes }, _) => *bar = Some(Bar::new(label, Unit::Bytes, total_bytes)),
             (Report::Done { bytes }, Some(bar)) => bar.set(bytes),
             (Report::Ended, Some(shown)) => {

@@ -148,3 +148,20 @@ fn tried(attempts: &[Attempt]) -> String {
         attempts => format!("tried {}", joined(attempts)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_permission_and_a_full_disk_are_named() {
+        for (kind, expected) in [
+            (io::ErrorKind::PermissionDenied, "no permission to write models/x"),
+            (io::ErrorKind::ReadOnlyFilesystem, "no permission to write models/x"),
+            (io::ErrorKind::StorageFull, "the disk is full: cannot write models/x"),
+            (io::ErrorKind::TimedOut, "cannot write models/x"),
+        ] {
+            assert_eq!(ModelError::io("write", Path::new("models/x"))(kind.into()).to_string(), expected);
+        }
+    }
+}

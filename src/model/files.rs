@@ -105,7 +105,7 @@ impl ModelFiles {
     }
 
     /// 16 hex digits of a hash over all that the vectors depend on: weights, tokenizer, configuration, pooling,
-    /// normalisation, longest input, dimension and [`FORMAT`]. The model's name and place are not part of it.
+    /// normalisation, longest input, dimension and this crate's own way to do it. The model's name and place are not part of it.
     pub fn fingerprint(&self) -> Fingerprint {
         let manifest = &self.manifest;
         let text = format!(

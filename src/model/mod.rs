@@ -21,7 +21,7 @@ mod source;
 mod staging;
 mod stamp;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod validate;
 mod verify;
 

@@ -113,6 +113,34 @@ async fn an_unreachable_hub_costs_little_and_the_next_source_is_asked() {
     assert!(tried.to_lowercase().contains("refused"), "{tried}");
 }
 
+/// The time for a connection covers TLS: here the other side takes the connection and then says nothing.
+#[tokio::test]
+async fn a_hub_that_does_not_answer_costs_the_connect_timeout() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let options = PullOptions {
+        hub_endpoint: format!("https://{}", silent.local_addr().unwrap()),
+        connect_timeout: Duration::from_millis(200),
+        ..PullOptions::default()
+    };
+    let begun = Instant::now();
+    let error = failure(&TinyModel::empty(HUB), &options).await;
+    assert!(error.contains("no connection within 200ms"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn too_little_space_is_known_before_the_download() {
+    let hub = Hub::serve(Weights::Good);
+    let tiny = TinyModel::empty(HUB);
+    let path = tiny.dir().join("model.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let size = format!("size = {}\n", tiny_files()[2].1.len());
+    fs::write(&path, text.replace(&size, "size = 1000000000000000\n")).unwrap();
+    let error = pull(&tiny.model(), &hub_options(&hub), &Silent::shared()).await.unwrap_err();
+    assert!(matches!(error, ModelError::TooLittleSpace { needed_bytes: 1_000_000_000_000_000.., .. }), "{error}");
+    assert!(hub.requests().is_empty());
+}
+
 #[tokio::test]
 async fn the_hubs_cache_is_asked_before_the_network() {
     let tiny = TinyModel::empty(HUB);

@@ -141,7 +141,8 @@ impl Model {
         ModelFiles::open(&self.dir, &self.manifest, progress)
     }
 
-    /// What the files of `reports` amount to: the same as [`open`](Self::open), after one's own `inspect`.
+    /// What the files of `reports` amount to: the same as [`open`](Self::open), after one's own [`inspect`](Self::inspect)
+    /// with a depth that hashes.
     pub fn resolve(&self, reports: &[FileReport]) -> Result<ModelFiles> {
         ModelFiles::of_reports(&self.dir, &self.manifest, reports)
     }

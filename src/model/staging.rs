@@ -97,7 +97,8 @@ impl Staging {
         match std::fs::remove_dir_all(&path) {
             Ok(()) => tracing::info!(path = %path.display(), "removed what an interrupted download had left"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(ModelError::io("remove", &path)(error)),
+            // The pip of a killed process may still be writing there. Nothing relies on the folder being empty.
+            Err(error) => tracing::debug!(path = %path.display(), %error, "what was left unfinished stays for now"),
         }
         for entry in std::fs::read_dir(&self.dir).map_err(ModelError::io("list", &self.dir))?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(stamp::UNFINISHED) {

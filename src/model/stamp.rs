@@ -52,7 +52,11 @@ impl Stamp {
     }
 
     pub(super) fn save(&self, dir: &Path) -> io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir)?;
+        let mut builder = tempfile::Builder::new();
+        // Whoever may read the weights may read the stamp: by default only its writer could.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let mut file = builder.prefix(UNFINISHED).tempfile_in(dir)?;
         serde_json::to_writer_pretty(&mut file, self)?;
         file.flush()?;
         file.persist(dir.join(STAMP))?;

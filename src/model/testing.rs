@@ -17,7 +17,7 @@ use super::registry::{Model, Registry};
 use super::validate;
 
 /// The files of a BERT encoder with 6 words of 4 dimensions.
-pub(super) fn tiny_files() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn tiny_files() -> Vec<(&'static str, Vec<u8>)> {
     let config = json!({"model_type": "bert", "hidden_size": 4, "vocab_size": 6, "max_position_embeddings": 32});
     let pooling = json!({"word_embedding_dimension": 4, "pooling_mode_mean_tokens": true});
     vec![
@@ -29,7 +29,7 @@ pub(super) fn tiny_files() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// A safetensors file with one tensor of f32.
-pub(super) fn safetensors(name: &str, rows: usize, columns: usize) -> Vec<u8> {
+pub(crate) fn safetensors(name: &str, rows: usize, columns: usize) -> Vec<u8> {
     let bytes = rows * columns * 4;
     let header = json!({name: {"dtype": "F32", "shape": [rows, columns], "data_offsets": [0, bytes]}, "__metadata__": {"a": "b"}});
     let header = header.to_string().into_bytes();
@@ -40,14 +40,14 @@ pub(super) fn safetensors(name: &str, rows: usize, columns: usize) -> Vec<u8> {
 }
 
 /// A models folder with the model "tiny" in it.
-pub(super) struct TinyModel {
+pub(crate) struct TinyModel {
     _root: TempDir,
     dir: PathBuf,
 }
 
 impl TinyModel {
     /// All files, no manifest.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let tiny = Self::empty("");
         fs::remove_file(tiny.dir.join("model.toml")).unwrap();
         tiny.put_files(&tiny.dir);
@@ -55,7 +55,7 @@ impl TinyModel {
     }
 
     /// A manifest with these `[[sources]]`, no files.
-    pub(super) fn empty(sources: &str) -> Self {
+    pub(crate) fn empty(sources: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let tiny = Self { dir: root.path().join("models/tiny"), _root: root };
         fs::create_dir_all(&tiny.dir).unwrap();
@@ -63,31 +63,31 @@ impl TinyModel {
         tiny
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
-    pub(super) fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> Model {
         Registry::new(self.dir.parent().unwrap()).find("tiny").unwrap()
     }
 
     /// A manifest with size and hash of the files as they should be.
-    pub(super) fn manifest(&self) -> ModelManifest {
+    pub(crate) fn manifest(&self) -> ModelManifest {
         validate::parse(&manifest_text(""), Some("tiny"), Path::new("model.toml")).unwrap()
     }
 
-    pub(super) fn write_manifest(&self, sources: &str) {
+    pub(crate) fn write_manifest(&self, sources: &str) {
         fs::write(self.dir.join("model.toml"), manifest_text(sources)).unwrap();
     }
 
-    pub(super) fn put_files(&self, dir: &Path) {
+    pub(crate) fn put_files(&self, dir: &Path) {
         for (path, bytes) in tiny_files() {
             fs::create_dir_all(dir.join(path).parent().unwrap()).unwrap();
             fs::write(dir.join(path), bytes).unwrap();
         }
     }
 
-    pub(super) fn rewrite(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn rewrite(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let path = self.dir.join(path);
         let mut bytes = fs::read(&path).unwrap();
         change(&mut bytes);
@@ -98,7 +98,7 @@ impl TinyModel {
     }
 
     /// All files as they should be, and nothing else but manifest, lock and stamp.
-    pub(super) fn assert_whole(&self) {
+    pub(crate) fn assert_whole(&self) {
         for (path, bytes) in tiny_files() {
             assert!(fs::read(self.dir.join(path)).unwrap() == bytes, "{path}");
         }
@@ -122,18 +122,18 @@ fn manifest_text(sources: &str) -> String {
 
 /// Keeps labels and notes.
 #[derive(Default)]
-pub(super) struct Recorder(Mutex<Vec<String>>);
+pub(crate) struct Recorder(Mutex<Vec<String>>);
 
 impl Recorder {
-    pub(super) fn shared() -> Arc<Self> {
+    pub(crate) fn shared() -> Arc<Self> {
         Arc::default()
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 
-    pub(super) fn count(&self, part: &str) -> usize {
+    pub(crate) fn count(&self, part: &str) -> usize {
         self.lines().iter().filter(|line| line.contains(part)).count()
     }
 }
@@ -151,7 +151,7 @@ impl Progress for Recorder {
 
 /// How the made-up Hub answers for the weights; everything else it serves well.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weights {
+pub(crate) enum Weights {
     Good,
     /// From elsewhere, as the Hub does.
     Redirected,
@@ -167,13 +167,13 @@ pub(super) enum Weights {
 }
 
 /// A Hub on loopback.
-pub(super) struct Hub {
-    pub(super) endpoint: String,
+pub(crate) struct Hub {
+    pub(crate) endpoint: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Hub {
-    pub(super) fn serve(weights: Weights) -> Self {
+    pub(crate) fn serve(weights: Weights) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -187,7 +187,7 @@ impl Hub {
         Self { endpoint, requests }
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -229,7 +229,7 @@ fn answer(mut stream: TcpStream, weights: Weights, log: &Mutex<Vec<String>>) -> 
 }
 
 /// Writes a wheel of the package `tiny-wheel` 1.0 with these members, and the two that pip wants.
-pub(super) fn write_wheel(dir: &Path, members: &[(&str, Vec<u8>)]) -> PathBuf {
+pub(crate) fn write_wheel(dir: &Path, members: &[(&str, Vec<u8>)]) -> PathBuf {
     let path = dir.join("tiny_wheel-1.0-py3-none-any.whl");
     let mut wheel = zip::ZipWriter::new(fs::File::create(&path).unwrap());
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);

@@ -14,6 +14,8 @@ const MAX_DIMENSION: i64 = 8192;
 /// `[CLS]`, `[SEP]` and a few words.
 const MIN_TOKENS: i64 = 8;
 const MAX_TOKENS: i64 = 8192;
+/// A petabyte: sizes can be added up without a thought.
+const MAX_BYTES: i64 = 1_000_000_000_000_000;
 
 /// Numbers are signed here so that -1 is a fault with a limit and not a message about an integer type.
 #[derive(Deserialize)]
@@ -107,7 +109,7 @@ fn checked_files(raw: Vec<RawFile>, faults: &mut Faults) -> Vec<FileSpec> {
         faults.require(is_relative(&file.path), field("path"), relative, &file.path);
         faults.require(seen.insert(file.path.clone()), field("path"), "named once", &file.path);
         let size = file.size.map(|size| {
-            faults.require(size > 0, field("size"), "at least 1 (bytes)", size);
+            faults.require((1..=MAX_BYTES).contains(&size), field("size"), format!("1 to {MAX_BYTES} (bytes)"), size);
             u64::try_from(size).unwrap_or_default()
         });
         let sha256 = file.sha256.and_then(|text| {
@@ -224,7 +226,7 @@ folder = "tiny/model"
             ("dimension = 4", "dimension = 0", "dimension must be 1 to 8192, found 0"),
             ("dimension = 4", "dimension = 8193", "dimension must be 1 to 8192, found 8193"),
             ("max_tokens = 16", "max_tokens = -1", "max_tokens must be 8 to 8192, found -1"),
-            ("size = 10", "size = 0", "files[0].size must be at least 1 (bytes), found 0"),
+            ("size = 10", "size = 0", "files[0].size must be 1 to 1000000000000000 (bytes), found 0"),
             ("20015ad\"", "20015\"", "files[0].sha256 must be 64 hex digits, found \"ba78"),
             ("\"tokenizer.json\"", "\"../tokenizer.json\"", "files[1].path must be a relative path"),
             ("\"tokenizer.json\"", "\"/tokenizer.json\"", "files[1].path must be a relative path"),
@@ -259,7 +261,7 @@ folder = "tiny/model"
             ("max_tokens = 16", "max_tokens = 16\nmax_words = 3", 7, "unknown field `max_words`"),
             ("size = 10", "bytes = 10", 9, "unknown field `bytes`"),
             ("repository = \"owner/tiny\"", "repository = \"a/b\"\ntoken = \"x\"", 0, "unknown field `token`"),
-            ("\"mean\"", "\"max\"", 5, "unknown variant `max`"),
+            ("\"mean\"", "\"max\"", 4, "unknown variant `max`"),
             ("kind = \"hub\"", "kind = \"ftp\"", 0, "unknown variant `ftp`"),
         ] {
             match check(&GOOD.replace(from, to)) {
