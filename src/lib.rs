@@ -2,6 +2,7 @@
 
 pub mod classify;
 pub mod embed;
+pub mod evaluate;
 pub mod index;
 pub mod model;
 pub mod prompt;

@@ -261,9 +261,13 @@ impl Config {
         faults
     }
 
-    /// The targets, as routing wants them.
+    /// The targets, as routing wants them: without default targets, the first target is the default.
     pub fn routing(&self) -> RoutingConfig {
-        RoutingConfig { targets: self.targets.clone(), default_targets: self.default_targets.clone() }
+        let mut default_targets = self.default_targets.clone();
+        if default_targets.is_empty() {
+            default_targets.extend(self.targets.first().map(|target| target.name.clone()));
+        }
+        RoutingConfig { targets: self.targets.clone(), default_targets }
     }
 
     fn has_provider(&self, name: &str) -> bool {

@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + 'static {
     /// Copies the draft into a new version in state `Building`, in one transaction. If the newest version of the set
     /// is still building, for the same draft revision and model, that one is returned instead (a killed build is
     /// resumed); an unfinished version of another draft or model is removed.
-    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion>;
+    async fn freeze(&self, set: &SetName, model: &Fingerprint, anew: bool) -> Result<SetVersion>;
     /// Up to `limit` texts of a version that have no embedding of its model, each text once.
     async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32) -> Result<Vec<(TextHash, String)>>;
     /// How many texts of a version have no embedding of its model.
