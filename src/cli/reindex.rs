@@ -104,7 +104,7 @@ fn as_text(set: &SetName, built: &Built) -> String {
     let report = &built.report;
     let share = |value: Option<f32>| value.map_or("-".to_owned(), |value| format!("{:.1} %", value * 100.0));
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     let rows = [
         ("version", version.to_string()),
         ("routes", report.routes.to_string()),

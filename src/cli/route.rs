@@ -156,7 +156,7 @@ fn neighbours_table(decision: &pb::Decision) -> Table {
 
 fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     table
 }
 

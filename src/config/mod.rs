@@ -76,6 +76,9 @@ pub struct ServerConfig {
     pub max_message_bytes: usize,
     /// Requests under way at once; one more is refused.
     pub max_concurrent_requests: usize,
+    /// Time for a completion whose caller set no deadline.
+    #[serde(with = "humantime_serde")]
+    pub default_timeout: Duration,
     /// How long requests under way may take at shutdown.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -88,6 +91,7 @@ impl Default for ServerConfig {
             max_prompt_bytes: 1 << 20,
             max_message_bytes: 8 << 20,
             max_concurrent_requests: 1024,
+            default_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -109,7 +109,7 @@ impl pb::admin_service_server::AdminService for AdminService {
 
     async fn list_targets(&self, _: Request<pb::ListTargetsRequest>) -> Answer<pb::ListTargetsResponse> {
         Ok(Response::new(pb::ListTargetsResponse {
-            targets: self.routing.targets().map(|target| target.as_ref().into()).collect(),
+            targets: self.routing.targets().iter().map(|target| target.as_ref().into()).collect(),
             default_targets: self.routing.default_targets().iter().map(ToString::to_string).collect(),
         }))
     }

@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 mod convert;
 mod deadline;
+pub(crate) mod local;
 pub mod pb;
 mod references;
 mod router;

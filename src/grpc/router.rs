@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
 use tonic::metadata::MetadataMap;
@@ -14,7 +14,7 @@ use super::status::{self, from_embed};
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision};
 use crate::dispatch::Dispatcher;
-use crate::reference::{SetName, Snapshot, SnapshotCell};
+use crate::reference::{SetName, Snapshot, SnapshotCell, TargetName};
 use crate::routing::{Plan, RoutingTable};
 
 /// Most prompts in one RouteBatch.
@@ -33,6 +33,8 @@ pub struct RouterParts {
     pub default_set: SetName,
     /// Longest input of a request in bytes.
     pub max_prompt_bytes: usize,
+    /// Time for a completion whose caller set no deadline.
+    pub default_timeout: Duration,
     pub admission: Admission,
 }
 
@@ -57,15 +59,21 @@ impl RouterService {
         self.0.snapshots.get(set.as_str()).ok_or_else(|| status::unknown_set(set))
     }
 
-    fn plan(&self, decision: &Decision) -> Plan {
-        self.0.routing.plan(decision.snapshot.set.as_str(), decision.route(), None)
+    /// `None` if no route applies.
+    fn plan(&self, decision: &Decision, pin: Option<&TargetName>) -> Option<Plan> {
+        decision.route().map(|route| self.0.routing.plan(&decision.snapshot.set, route, pin))
     }
 
-    async fn route_one(&self, request: pb::RouteRequest, deadline: Option<Instant>) -> Result<pb::RouteResponse, Status> {
+    pub(super) async fn route_one(&self, request: pb::RouteRequest, deadline: Option<Instant>) -> Result<pb::RouteResponse, Status> {
         let request = convert::classification(request, self.0.max_prompt_bytes)?;
         let decision = self.decide(&request, deadline).await?;
-        let plan = decision.route().map(|_| pb::Plan::from(&self.plan(&decision)));
+        let plan = self.plan(&decision, None).as_ref().map(pb::Plan::from);
         Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, request.explain)), plan })
+    }
+
+    /// A request without a deadline gets the configured one.
+    fn until(&self, deadline: Option<Instant>) -> Instant {
+        deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout)
     }
 
     /// The decision and the plan that it leads to; an error if there is no route to follow.
@@ -75,12 +83,10 @@ impl RouterService {
         deadline: Option<Instant>,
     ) -> Result<(Decision, Plan), Status> {
         let decision = self.decide(&request.classification, deadline).await?;
-        let plan = match &request.pin_target {
-            Some(_) => self.0.routing.plan(decision.snapshot.set.as_str(), None, request.pin_target.as_ref()),
-            None if decision.route().is_some() => self.plan(&decision),
-            None => return Err(status::no_route(&decision)),
-        };
-        Ok((decision, plan))
+        match self.plan(&decision, request.pin_target.as_ref()) {
+            Some(plan) => Ok((decision, plan)),
+            None => Err(status::no_route(&decision)),
+        }
     }
 }
 
@@ -127,7 +133,7 @@ impl pb::router_service_server::RouterService for RouterService {
         let dispatched = self
             .0
             .dispatcher
-            .complete(&plan, &request.chat, deadline, request.max_attempts)
+            .complete(&plan, &request.chat, self.until(deadline), request.max_attempts)
             .await
             .map_err(|error| status::from_dispatch(&error))?;
         let response = pb::CompleteResponse {
@@ -148,11 +154,15 @@ impl pb::router_service_server::RouterService for RouterService {
         let (decision, plan) = self.prepare(&request, deadline).await?;
         let decided = pb::Decision::of(&decision, request.classification.explain);
         let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
-        let events = self.0.dispatcher.stream(&plan, request.chat, deadline, request.max_attempts);
-        let events = events.map(move |event| {
+        let until = self.until(deadline);
+        let events = self.0.dispatcher.stream(&plan, Arc::new(request.chat), until, request.max_attempts);
+        let events = events.filter_map(move |event| {
             // The place is held until the stream ends or its caller has gone.
             let _ = &place;
-            event.map(convert::event).map_err(|error| status::from_dispatch(&error))
+            std::future::ready(match event {
+                Ok(event) => convert::event(event).map(Ok),
+                Err(error) => Some(Err(status::from_dispatch(&error))),
+            })
         });
         let stream = stream::once(async { Ok(first) }).chain(events);
         Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))

@@ -17,6 +17,7 @@ use super::pb;
 use super::references::ReferenceService;
 use super::router::{RouterParts, RouterService};
 use crate::app::App;
+use crate::config::Config;
 use crate::dispatch::Dispatcher;
 use crate::publish::Operations;
 use crate::reference::NameError;
@@ -128,7 +129,6 @@ struct Services {
 impl Services {
     fn new(app: &App) -> Result<Self, ServeError> {
         let config = &app.config;
-        let routing = Arc::new(RoutingTable::from_config(config));
         let operations =
             Operations::new(app.builder.clone(), app.live.clone(), app.tasks.clone(), app.stop.clone());
         let manifest = app.embedding.files.manifest();
@@ -142,15 +142,8 @@ impl Services {
             },
             llm_configured: config.llm.is_some(),
         };
-        let router = RouterService::new(RouterParts {
-            snapshots: app.live.snapshots().clone(),
-            cascade: app.cascade.clone(),
-            routing: Arc::clone(&routing),
-            dispatcher: Dispatcher::new(app.providers.as_ref().clone(), config.dispatch.clone()),
-            default_set: config.default_set()?,
-            max_prompt_bytes: config.server.max_prompt_bytes,
-            admission: Admission::new(config.server.max_concurrent_requests),
-        });
+        let routing = routing_table(config)?;
+        let router = router_service_with(app, Arc::clone(&routing))?;
         let references = ReferenceService::new(Arc::clone(&app.store), operations.clone());
         let admin =
             AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
@@ -162,4 +155,30 @@ async fn report_all(health: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         health.set_service_status(service, status).await;
     }
+}
+
+/// The routing service by itself.
+pub(super) fn router_service(app: &App) -> Result<RouterService, ServeError> {
+    router_service_with(app, routing_table(&app.config)?)
+}
+
+fn routing_table(config: &Config) -> Result<Arc<RoutingTable>, ServeError> {
+    let configured = config.sets.iter().flat_map(|(set, routing)| {
+        routing.routes.iter().map(move |(route, entry)| ((set.clone(), route.clone()), entry.targets.clone()))
+    });
+    Ok(Arc::new(RoutingTable::new(&config.routing(), configured)?))
+}
+
+fn router_service_with(app: &App, routing: Arc<RoutingTable>) -> Result<RouterService, ServeError> {
+    let config = &app.config;
+    Ok(RouterService::new(RouterParts {
+        snapshots: app.live.snapshots().clone(),
+        cascade: app.cascade.clone(),
+        routing,
+        dispatcher: Dispatcher::new(app.providers.clone(), config.dispatch.clone()),
+        default_set: config.default_set()?,
+        default_timeout: config.server.default_timeout,
+        max_prompt_bytes: config.server.max_prompt_bytes,
+        admission: Admission::new(config.server.max_concurrent_requests),
+    }))
 }

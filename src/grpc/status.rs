@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use uuid::Uuid;
 
+use super::convert::attempts_detail;
+use crate::classify::Decision;
+use crate::dispatch;
 use crate::embed::EmbedError;
 use crate::publish::BuildError;
 use crate::reference::{SetName, StoreError};
@@ -134,8 +138,6 @@ pub(super) fn from_store(error: &StoreError) -> Status {
             Reason::StoreDamaged.status(Code::DataLoss, "the store is damaged: see the server's log")
         }
         StoreError::EmbeddingsMissing { .. } => internal(error),
-        #[expect(unreachable_patterns, reason = "variants that the port may grow")]
-        _ => internal(error),
     }
 }
 
@@ -192,4 +194,39 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+/// The set's policy gives no route: there is nowhere to send a completion.
+pub(super) fn no_route(decision: &Decision) -> Status {
+    Reason::NoRoute.status(Code::FailedPrecondition, format!("no route applies: {}", decision.reason()))
+}
+
+/// With every attempt, and every refused target, among the details.
+pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
+    let (reason, code) = match error {
+        dispatch::Error::NoTargets { .. } => (Reason::NoAllowedTarget, Code::FailedPrecondition),
+        dispatch::Error::AllFailed { .. } => (Reason::AllTargetsFailed, Code::Unavailable),
+        dispatch::Error::Rejected { .. } => (Reason::RejectedByProvider, Code::FailedPrecondition),
+        dispatch::Error::DeadlineExceeded { .. } => (Reason::DeadlineExceeded, Code::DeadlineExceeded),
+        dispatch::Error::BrokenStream { .. } => (Reason::BrokenStream, Code::Unavailable),
+    };
+    let status = reason.status(code, error.to_string());
+    let mut message = to_message(&status);
+    let detail = prost_types::Any {
+        type_url: "type.googleapis.com/semroute.v1.AttemptsDetail".to_owned(),
+        value: attempts_detail(error).encode_to_vec(),
+    };
+    message.details.push(detail);
+    Status::with_details(code, status.message(), message.encode_to_vec().into())
+}
+
+/// A status as a message: what it carries in its details, or its code and text if it has none.
+pub(super) fn to_message(status: &Status) -> tonic_types::Status {
+    tonic_types::Status::decode(status.details()).ok().filter(|message| !message.details.is_empty()).unwrap_or_else(
+        || tonic_types::Status {
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: Vec::new(),
+        },
+    )
 }

@@ -7,7 +7,7 @@ mod sets;
 
 use std::time::Duration;
 
-pub(super) use dispatch::{attempts_detail, event, refusal, served};
+pub(super) use dispatch::{attempts_detail, event, served};
 pub(super) use request::{Classification, Completion, classification, completion};
 pub(super) use sets::{Domain, keep_unmasked, precondition, prompt_deletes, prompt_edits, route, set_edit};
 
