@@ -1,1 +1,7 @@
-//! (in the making)
+//! Where reference sets are kept: implementations of [`crate::reference::Store`]. sqlx is named only in here.
+
+#[cfg(test)]
+mod contract;
+mod sqlite;
+
+pub use sqlite::SqliteStore;

@@ -1,0 +1,142 @@
+//! Embeddings by text and model, and which of them a version lacks.
+
+use sqlx::{QueryBuilder, SqliteConnection};
+
+use super::fault::Fault;
+use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_vector};
+use super::versions::{self, Frozen};
+use crate::reference::{Fingerprint, ReferenceId, RouteName, SetName, StoreError, TextHash, Version, VersionPrompt};
+
+pub(super) async fn missing(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    version: Version,
+    limit: u32,
+) -> Result<Vec<(TextHash, String)>, Fault> {
+    let frozen = versions::frozen(db, set, version).await?;
+    let rows: Vec<(Vec<u8>, String)> = sqlx::query_as(
+        "SELECT m.text_hash, t.text FROM missing_embeddings m JOIN texts t ON t.hash = m.text_hash
+         WHERE m.version_id = $1 ORDER BY m.text_hash LIMIT $2",
+    )
+    .bind(frozen.id)
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(|(hash, text)| Ok((to_hash(&hash)?, text))).collect()
+}
+
+pub(super) async fn count_missing(db: &mut SqliteConnection, set: &SetName, version: Version) -> Result<u64, Fault> {
+    let frozen = versions::frozen(db, set, version).await?;
+    count_missing_of(db, &frozen).await
+}
+
+async fn count_missing_of(db: &mut SqliteConnection, frozen: &Frozen) -> Result<u64, Fault> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM missing_embeddings WHERE version_id = $1")
+        .bind(frozen.id)
+        .fetch_one(db)
+        .await?)
+}
+
+/// Passes if the version lacks no embedding.
+pub(super) async fn expect_complete(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    version: Version,
+    frozen: &Frozen,
+) -> Result<(), Fault> {
+    let missing = count_missing_of(db, frozen).await?;
+    if missing == 0 {
+        return Ok(());
+    }
+    let model = Fingerprint(frozen.model.clone());
+    Err(StoreError::EmbeddingsMissing { set: set.clone(), version, missing, model }.into())
+}
+
+/// Notes which texts of a new version lack an embedding.
+pub(super) async fn note_missing(db: &mut SqliteConnection, frozen: &Frozen) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO missing_embeddings (version_id, text_hash)
+         SELECT DISTINCT v.version_id, v.text_hash FROM version_prompts v
+         WHERE v.version_id = $1
+           AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.text_hash = v.text_hash AND e.model = $2)",
+    )
+    .bind(frozen.id)
+    .bind(&frozen.model)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn put(
+    db: &mut SqliteConnection,
+    model: &Fingerprint,
+    embeddings: &[(TextHash, Vec<f32>)],
+) -> Result<(), Fault> {
+    for embeddings in embeddings.chunks(ROWS_PER_STATEMENT) {
+        let mut vectors = QueryBuilder::new("INSERT INTO embeddings (text_hash, model, vector) ");
+        vectors.push_values(embeddings, |mut row, (hash, vector)| {
+            row.push_bind(hash.0.as_slice()).push_bind(model.0.as_str()).push_bind(from_vector(vector));
+        });
+        vectors.push(" ON CONFLICT (text_hash, model) DO UPDATE SET vector = excluded.vector");
+        vectors.build().persistent(false).execute(&mut *db).await?;
+
+        let mut missing = QueryBuilder::new(
+            "DELETE FROM missing_embeddings WHERE version_id IN (SELECT id FROM versions WHERE model = ",
+        );
+        missing.push_bind(model.0.as_str()).push(") AND text_hash IN ");
+        push_list(&mut missing, embeddings.iter().map(|(hash, _)| hash.0.as_slice()));
+        missing.build().persistent(false).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// Other versions of the same model may hold the same texts; they lack the embeddings from then on too.
+pub(super) async fn forget(db: &mut SqliteConnection, set: &SetName, version: Version) -> Result<(), Fault> {
+    let frozen = versions::frozen(db, set, version).await?;
+    for statement in [
+        "DELETE FROM embeddings
+         WHERE model = $1 AND text_hash IN (SELECT text_hash FROM version_prompts WHERE version_id = $2)",
+        "INSERT INTO missing_embeddings (version_id, text_hash)
+         SELECT DISTINCT p.version_id, p.text_hash FROM version_prompts p JOIN versions v ON v.id = p.version_id
+         WHERE v.model = $1 AND p.text_hash IN (SELECT text_hash FROM version_prompts WHERE version_id = $2)
+         ON CONFLICT (version_id, text_hash) DO NOTHING",
+    ] {
+        sqlx::query(statement).bind(&frozen.model).bind(frozen.id).execute(&mut *db).await?;
+    }
+    Ok(())
+}
+
+/// The prompts of a version with their embeddings.
+pub(super) async fn prompts(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    version: Version,
+    after: Option<&ReferenceId>,
+    limit: u32,
+) -> Result<Vec<VersionPrompt>, Fault> {
+    let frozen = versions::frozen(db, set, version).await?;
+    let rows: Vec<(String, String, String, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT p.id, p.route, t.text, e.vector
+         FROM version_prompts p
+         JOIN texts t ON t.hash = p.text_hash
+         LEFT JOIN embeddings e ON e.text_hash = p.text_hash AND e.model = $2
+         WHERE p.version_id = $1 AND p.id > $3 ORDER BY p.id LIMIT $4",
+    )
+    .bind(frozen.id)
+    .bind(&frozen.model)
+    .bind(after.map_or("", ReferenceId::as_str))
+    .bind(limit)
+    .fetch_all(&mut *db)
+    .await?;
+
+    let mut prompts = Vec::with_capacity(rows.len());
+    for (id, route, text, vector) in rows {
+        let Some(vector) = vector else {
+            expect_complete(db, set, version, &frozen).await?;
+            return Err(Fault::Damaged(format!("an embedding of version {version} of {set} is gone")));
+        };
+        let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector)?);
+        prompts.push(VersionPrompt { id, route, text, embedding });
+    }
+    Ok(prompts)
+}

@@ -1,0 +1,172 @@
+//! The port, one transaction a call. What a call does is beside it, in the module of its noun.
+
+use async_trait::async_trait;
+
+use super::{SqliteStore, embeddings, prompts, routes, sets, versions};
+use crate::reference::{
+    Fingerprint, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, ReferenceSet, Result, Route,
+    RouteName, SetEdit, SetName, SetVersion, Store, TextHash, Version, VersionPrompt,
+};
+
+#[async_trait]
+impl Store for SqliteStore {
+    // --- draft: sets
+    async fn list_sets(&self) -> Result<Vec<ReferenceSet>> {
+        let mut work = self.read("listing reference sets").await?;
+        let outcome = sets::list(work.connection()).await;
+        work.finish(outcome).await
+    }
+
+    async fn get_set(&self, set: &SetName) -> Result<ReferenceSet> {
+        let mut work = self.read("reading a reference set").await?;
+        let outcome = sets::get(work.connection(), set).await;
+        work.finish(outcome).await
+    }
+
+    async fn upsert_set(&self, edit: &SetEdit, precondition: Precondition) -> Result<ReferenceSet> {
+        let mut work = self.write("writing a reference set").await?;
+        let outcome = sets::upsert(work.connection(), edit, precondition).await;
+        work.finish(outcome).await
+    }
+
+    async fn delete_set(&self, set: &SetName, precondition: Precondition) -> Result<()> {
+        let mut work = self.write("deleting a reference set").await?;
+        let outcome = sets::delete(work.connection(), set, precondition).await;
+        work.finish(outcome).await
+    }
+
+    // --- draft: routes
+    async fn list_routes(&self, set: &SetName) -> Result<Vec<Route>> {
+        let mut work = self.read("listing routes").await?;
+        let outcome = routes::list(work.connection(), set).await;
+        work.finish(outcome).await
+    }
+
+    async fn get_route(&self, set: &SetName, route: &RouteName) -> Result<Route> {
+        let mut work = self.read("reading a route").await?;
+        let outcome = routes::get(work.connection(), set, route).await;
+        work.finish(outcome).await
+    }
+
+    async fn upsert_route(&self, set: &SetName, route: &Route, precondition: Precondition) -> Result<Route> {
+        let mut work = self.write("writing a route").await?;
+        let outcome = routes::upsert(work.connection(), set, route, precondition).await;
+        work.finish(outcome).await
+    }
+
+    async fn delete_route(
+        &self,
+        set: &SetName,
+        route: &RouteName,
+        with_prompts: bool,
+        precondition: Precondition,
+    ) -> Result<()> {
+        let mut work = self.write("deleting a route").await?;
+        let outcome = routes::delete(work.connection(), set, route, with_prompts, precondition).await;
+        work.finish(outcome).await
+    }
+
+    // --- draft: prompts
+    async fn list_prompts(&self, set: &SetName, filter: &PromptFilter) -> Result<Vec<ReferencePrompt>> {
+        let mut work = self.read("listing reference prompts").await?;
+        let outcome = prompts::list(work.connection(), set, filter).await;
+        work.finish(outcome).await
+    }
+
+    async fn get_prompt(&self, set: &SetName, id: &ReferenceId) -> Result<ReferencePrompt> {
+        let mut work = self.read("reading a reference prompt").await?;
+        let outcome = prompts::get(work.connection(), set, id).await;
+        work.finish(outcome).await
+    }
+
+    async fn upsert_prompts(&self, set: &SetName, edits: &[PromptEdit]) -> Result<Vec<ReferencePrompt>> {
+        let mut work = self.write("writing reference prompts").await?;
+        let outcome = prompts::upsert(work.connection(), set, edits).await;
+        work.finish(outcome).await
+    }
+
+    async fn delete_prompts(&self, set: &SetName, ids: &[(ReferenceId, Precondition)]) -> Result<()> {
+        let mut work = self.write("deleting reference prompts").await?;
+        let outcome = prompts::delete(work.connection(), set, ids).await;
+        work.finish(outcome).await
+    }
+
+    // --- versions
+    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion> {
+        let mut work = self.write("freezing a version").await?;
+        let outcome = versions::freeze(work.connection(), set, model).await;
+        work.finish(outcome).await
+    }
+
+    async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32) -> Result<Vec<(TextHash, String)>> {
+        let mut work = self.read("listing missing embeddings").await?;
+        let outcome = embeddings::missing(work.connection(), set, version, limit).await;
+        work.finish(outcome).await
+    }
+
+    async fn count_missing_embeddings(&self, set: &SetName, version: Version) -> Result<u64> {
+        let mut work = self.read("counting missing embeddings").await?;
+        let outcome = embeddings::count_missing(work.connection(), set, version).await;
+        work.finish(outcome).await
+    }
+
+    async fn put_embeddings(&self, model: &Fingerprint, embeddings: &[(TextHash, Vec<f32>)]) -> Result<()> {
+        let mut work = self.write("writing embeddings").await?;
+        let outcome = embeddings::put(work.connection(), model, embeddings).await;
+        work.finish(outcome).await
+    }
+
+    async fn forget_embeddings(&self, set: &SetName, version: Version) -> Result<()> {
+        let mut work = self.write("deleting embeddings").await?;
+        let outcome = embeddings::forget(work.connection(), set, version).await;
+        work.finish(outcome).await
+    }
+
+    async fn version_prompts(
+        &self,
+        set: &SetName,
+        version: Version,
+        after: Option<&ReferenceId>,
+        limit: u32,
+    ) -> Result<Vec<VersionPrompt>> {
+        let mut work = self.read("reading a version's prompts").await?;
+        let outcome = embeddings::prompts(work.connection(), set, version, after, limit).await;
+        work.finish(outcome).await
+    }
+
+    async fn publish(&self, set: &SetName, version: Version, report: &str, keep: u32) -> Result<ReferenceSet> {
+        let mut work = self.write("publishing a version").await?;
+        let outcome = versions::publish(work.connection(), set, version, report, keep).await;
+        work.finish(outcome).await
+    }
+
+    async fn rollback(&self, set: &SetName, version: Version) -> Result<ReferenceSet> {
+        let mut work = self.write("rolling back a version").await?;
+        let outcome = versions::rollback(work.connection(), set, version).await;
+        work.finish(outcome).await
+    }
+
+    async fn get_version(&self, set: &SetName, version: Version) -> Result<SetVersion> {
+        let mut work = self.read("reading a version").await?;
+        let outcome = versions::get(work.connection(), set, version).await;
+        work.finish(outcome).await
+    }
+
+    async fn list_versions(&self, set: &SetName) -> Result<Vec<SetVersion>> {
+        let mut work = self.read("listing versions").await?;
+        let outcome = versions::list(work.connection(), set).await;
+        work.finish(outcome).await
+    }
+
+    async fn published_versions(&self) -> Result<Vec<(SetName, Version)>> {
+        let mut work = self.read("reading which versions are live").await?;
+        let outcome = sets::published(work.connection()).await;
+        work.finish(outcome).await
+    }
+
+    /// Beyond a query that works: that the file is still there. SQLite goes on writing to a file that was deleted.
+    async fn check(&self) -> Result<()> {
+        self.published_versions().await?;
+        self.still_there().await
+    }
+}
