@@ -1,10 +1,12 @@
 //! The port through which reference sets are kept. One contract test suite runs on every implementation.
 //!
 //! The contract: a call that returned `Ok` is durable (it survives `kill -9`); a call that returned `Err` or was
-//! dropped changed nothing; calls may run at once from many tasks and processes. A write of a set, route or prompt
-//! raises the set's draft revision by one (a call that writes many prompts raises it once). Prompts are listed in the
-//! order of their ids (bytewise). Embeddings belong to a text and a model, not to a prompt: two prompts with the same
-//! text share one, and a changed text has none until one is put.
+//! dropped changed nothing (one that was dropped while it committed may have changed everything, never a part); calls
+//! may run at once from many tasks and processes. A write of a set, route or prompt raises the set's draft revision by
+//! one (a call that writes many prompts raises it once), and that number becomes the revision of what was written.
+//! Revisions and version numbers of a set are never given twice, not even if it is deleted and made anew. Prompts are
+//! listed in the order of their ids (bytewise). Embeddings belong to a text and a model, not to a prompt: two prompts
+//! with the same text share one, and a changed text has none until one is put.
 
 use async_trait::async_trait;
 
@@ -89,16 +91,18 @@ pub trait Store: Send + Sync + 'static {
     async fn list_prompts(&self, set: &SetName, filter: &PromptFilter) -> Result<Vec<ReferencePrompt>>;
     async fn get_prompt(&self, set: &SetName, id: &ReferenceId) -> Result<ReferencePrompt>;
     /// Writes all or none, in one transaction. The routes must exist. A prompt that stands there unchanged (same id,
-    /// route and text) keeps its revision, and if nothing changes at all the draft's revision stays too.
+    /// route and text) keeps its revision, and if nothing changes at all the draft's revision stays too. Of several
+    /// edits of one id the last is written; the preconditions of all speak of what stood there before the call.
+    /// Returns a prompt for every edit, in the order of the edits.
     async fn upsert_prompts(&self, set: &SetName, edits: &[PromptEdit]) -> Result<Vec<ReferencePrompt>>;
-    /// Deletes all or none; an unknown id is an error.
+    /// Deletes all or none; an unknown id is an error, one that is named twice is not.
     async fn delete_prompts(&self, set: &SetName, ids: &[(ReferenceId, Precondition)]) -> Result<()>;
 
     // --- versions
     /// Copies the draft into a new version in state `Building`, in one transaction. If the newest version of the set
     /// is still building, for the same draft revision and model, that one is returned instead (a killed build is
-    /// resumed); an unfinished version of another draft or model is removed.
-    async fn freeze(&self, set: &SetName, model: &Fingerprint, anew: bool) -> Result<SetVersion>;
+    /// resumed); an unfinished version of another draft or model is removed. The routes of a version have no revision.
+    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion>;
     /// Up to `limit` texts of a version that have no embedding of its model, each text once.
     async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32) -> Result<Vec<(TextHash, String)>>;
     /// How many texts of a version have no embedding of its model.
@@ -117,10 +121,12 @@ pub trait Store: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<VersionPrompt>>;
     /// Makes a version `Ready` with its report and live, in one transaction: `previous` becomes what was published.
-    /// Versions other than the published, the previous and the newest `keep` are removed, with embeddings that no
-    /// version or draft uses any more.
+    /// `EmbeddingsMissing` if it is not complete. Versions other than the published, the previous, the newest `keep`
+    /// and one that is being built are removed, with embeddings that no version or draft uses any more: those of a
+    /// text that none holds or of a model that no version has.
     async fn publish(&self, set: &SetName, version: Version, report: &str, keep: u32) -> Result<ReferenceSet>;
-    /// Makes the previous version live again (and the present one the previous). `NotReady` or `UnknownVersion`.
+    /// Makes `version`, the previous or any other that is ready, live again (and the present one the previous).
+    /// `NotReady` or `UnknownVersion`. Changes nothing if it is live.
     async fn rollback(&self, set: &SetName, version: Version) -> Result<ReferenceSet>;
     async fn get_version(&self, set: &SetName, version: Version) -> Result<SetVersion>;
     /// All versions of a set, newest first.

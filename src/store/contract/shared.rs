@@ -74,7 +74,8 @@ pub(crate) async fn one_of_many_writers_wins_a_revision<H: Home>(home: &H) {
     let stores = stores(home).await;
     let start = with_routes(&*stores[0], "a").await.revision;
     let mut writers = JoinSet::new();
-    for store in stores.iter().cloned() {
+    for store in &stores {
+        let store = store.clone();
         writers.spawn(async move {
             let mut wins = 0;
             for round in start..start + ROUNDS as u64 {
@@ -103,7 +104,8 @@ pub(crate) async fn freezes_at_once_agree<H: Home>(home: &H) {
     with_routes(&*stores[0], "a").await;
     write(&*stores[0], "a", &[edit("1", "code", "x"), edit("2", "code", "y")]).await;
     let mut freezes = JoinSet::new();
-    for store in stores.iter().cloned() {
+    for store in &stores {
+        let store = store.clone();
         freezes.spawn(async move { store.freeze(&set("a"), &model("m")).await.unwrap() });
     }
     while let Some(frozen) = freezes.join_next().await {

@@ -92,7 +92,7 @@ impl Store for SqliteStore {
     }
 
     // --- versions
-    async fn freeze(&self, set: &SetName, model: &Fingerprint, _anew: bool) -> Result<SetVersion> {
+    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion> {
         let mut work = self.write("freezing a version").await?;
         let outcome = versions::freeze(work.connection(), set, model).await;
         work.finish(outcome).await

@@ -263,111 +263,16 @@ async fn a_deleted_file_fails_the_check() {
     assert_refused!(store.list_sets().await, StoreError::Unavailable { doing: "listing reference sets", .. });
 }
 
-// SCRATCH
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn scratch_measure() {
-    use std::time::Instant;
-    let folder = tempfile::tempdir_in("/work").unwrap();
-    let path = folder.path().join("semroute.db");
-    let store = SqliteStore::open(&path).await.unwrap();
-    fill(&store, 0).await;
-    let say = |what: &str, start: Instant| println!("{what}: {:?}", start.elapsed());
-    let t = Instant::now();
-    for from in (0..100_000).step_by(1000) {
-        let t = Instant::now();
-        store.upsert_prompts(&name(), &edits(from, 1000)).await.unwrap();
-        if from % 20_000 == 0 {
-            say("  upsert 1000", t);
+#[tokio::test]
+async fn commits_wait_for_the_disk_and_readers_cannot_write() {
+    let (store, _folder) = SqliteStore::temporary().await;
+    for (pool, query_only) in [(&store.writer, 0), (&store.readers, 1)] {
+        let mut found = Vec::new();
+        for pragma in ["PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA query_only"] {
+            found.push(sqlx::query_scalar::<_, i64>(pragma).fetch_one(pool).await.unwrap());
         }
+        assert_eq!(found, [2, 1, query_only]);
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(pool).await.unwrap();
+        assert_eq!(journal, "wal");
     }
-    say("upsert 100k", t);
-    let t = Instant::now();
-    for from in (0..100_000).step_by(10000) {
-        store.upsert_prompts(&name(), &edits(from, 10000)).await.unwrap();
-    }
-    say("upsert 100k unchanged", t);
-    let model = Fingerprint("f".repeat(64));
-    let t = Instant::now();
-    let v = store.freeze(&name(), &model).await.unwrap().version;
-    say("freeze", t);
-    let t = Instant::now();
-    let (mut in_missing, mut in_put) = (Duration::ZERO, Duration::ZERO);
-    loop {
-        let s = Instant::now();
-        let m = store.missing_embeddings(&name(), v, 256).await.unwrap();
-        in_missing += s.elapsed();
-        if m.is_empty() {
-            break;
-        }
-        let e: Vec<_> = m.iter().map(|(h, _)| (*h, vec![0.5_f32; 384])).collect();
-        let s = Instant::now();
-        store.put_embeddings(&model, &e).await.unwrap();
-        in_put += s.elapsed();
-    }
-    say("embed all", t);
-    println!("  missing {in_missing:?} put {in_put:?} for 391 calls");
-    let t = Instant::now();
-    let mut after = None;
-    let mut n = 0;
-    loop {
-        let page = store.version_prompts(&name(), v, after.as_ref(), 1000).await.unwrap();
-        if page.is_empty() {
-            break;
-        }
-        n += page.len();
-        after = Some(page.last().unwrap().id.clone());
-    }
-    say("version_prompts", t);
-    assert_eq!(n, 100_000);
-    let t = Instant::now();
-    store.publish(&name(), v, "{}", 1).await.unwrap();
-    say("publish", t);
-    let t = Instant::now();
-    let v2 = store.freeze(&name(), &model).await.unwrap().version;
-    say("freeze 2", t);
-    let t = Instant::now();
-    store.publish(&name(), v2, "{}", 0).await.unwrap();
-    say("publish 2", t);
-    let v3 = store.freeze(&name(), &model).await.unwrap().version;
-    let t = Instant::now();
-    store.publish(&name(), v3, "{}", 0).await.unwrap();
-    say("publish 3 (removes one)", t);
-    let t = Instant::now();
-    store.get_set(&name()).await.unwrap();
-    say("get_set", t);
-    let t = Instant::now();
-    for _ in 0..100 {
-        store.published_versions().await.unwrap();
-    }
-    say("100 published_versions", t);
-    let t = Instant::now();
-    let mut f = PromptFilter { limit: 1000, ..Default::default() };
-    loop {
-        let page = store.list_prompts(&name(), &f).await.unwrap();
-        let Some(l) = page.last() else { break };
-        f.after = Some(l.id.clone());
-    }
-    say("list_prompts all", t);
-    let t = Instant::now();
-    f = PromptFilter { limit: 1000, route: Some(RouteName::new("code").unwrap()), ..Default::default() };
-    loop {
-        let page = store.list_prompts(&name(), &f).await.unwrap();
-        let Some(l) = page.last() else { break };
-        f.after = Some(l.id.clone());
-    }
-    say("list_prompts of route", t);
-    let t = Instant::now();
-    SqliteStore::open(&path).await.unwrap();
-    say("open with embeddings", t);
-    let t = Instant::now();
-    store.forget_embeddings(&name(), v3).await.unwrap();
-    say("forget", t);
-    store.close().await;
-    println!("file {} MiB", std::fs::metadata(&path).unwrap().len() >> 20);
-    let t = Instant::now();
-    let store = SqliteStore::open(&path).await.unwrap();
-    say("open", t);
-    let t = Instant::now();
-    store.delete_set(&name(), Precondition::None).await.unwrap();
-    say("delete_set", t);
 }
