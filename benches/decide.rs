@@ -85,9 +85,8 @@ fn search(c: &mut Criterion) {
 }
 
 fn votes(c: &mut Criterion) {
-    let neighbours: Vec<Neighbour> = (0..20)
-        .map(|row| Neighbour { reference: row, route: row % 7, similarity: 0.9 - row as f32 / 50.0 })
-        .collect();
+    let neighbours: Vec<Neighbour> =
+        (0..20).map(|row| Neighbour { reference: row, route: row % 7, similarity: 0.9 - row as f32 / 50.0 }).collect();
     c.bench_function("vote/20_neighbours", |b| b.iter(|| black_box(vote(&neighbours))));
 }
 

@@ -59,11 +59,8 @@ mod tests {
     use super::*;
 
     fn neighbours(rows: &[(u32, f32)]) -> Vec<Neighbour> {
-        let neighbour = |(row, &(route, similarity)): (usize, &(u32, f32))| Neighbour {
-            reference: row as u32,
-            route,
-            similarity,
-        };
+        let neighbour =
+            |(row, &(route, similarity)): (usize, &(u32, f32))| Neighbour { reference: row as u32, route, similarity };
         rows.iter().enumerate().map(neighbour).collect()
     }
 

@@ -19,8 +19,7 @@ use crate::evaluate::{Layout, Outcome, Report, render};
 use crate::prompt::Prompt;
 use crate::publish::Draft;
 use crate::reference::{
-    LabelledText, NO_ROUTE, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled,
-    read_set,
+    LabelledText, NO_ROUTE, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled, read_set,
 };
 use crate::store::SqliteStore;
 
@@ -59,8 +58,11 @@ pub struct EvalArgs {
 pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
     // Files first: a fault in them is better heard of before a minute of embedding.
     let in_scope = |row: &LabelledText| !matches!(row.label.as_str(), NO_ROUTE | "oos");
-    let mut rows: Vec<(LabelledText, bool)> =
-        read_labelled(&args.test)?.into_iter().map(|row| (in_scope(&row), row)).map(|(scope, row)| (row, scope)).collect();
+    let mut rows: Vec<(LabelledText, bool)> = read_labelled(&args.test)?
+        .into_iter()
+        .map(|row| (in_scope(&row), row))
+        .map(|(scope, row)| (row, scope))
+        .collect();
     if let Some(path) = &args.oos {
         rows.extend(read_labelled(path)?.into_iter().map(|row| (row, false)));
     }
@@ -120,20 +122,15 @@ fn read_references(path: &Path) -> Result<SetFiles, CommandError> {
 }
 
 /// A snapshot in memory; nothing is stored.
-async fn build(
-    files: &SetFiles,
-    embedding: &Embedding,
-    config: &Config,
-) -> Result<Arc<Snapshot>, CommandError> {
+async fn build(files: &SetFiles, embedding: &Embedding, config: &Config) -> Result<Arc<Snapshot>, CommandError> {
     let texts: Vec<&PromptEdit> = files.prompts.iter().collect();
     let bar = Bar::new("Embedding the references", Unit::Items, Some(texts.len() as u64));
     let mut draft = Draft::new(&files.edit, &files.routes, embedding.files.manifest().dimension);
     // Like lengths together: little padding in a batch.
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by_key(|at| texts.get(*at).map_or(0, |edit| edit.text.len()));
-    let mut embedded = stream::iter(order)
-        .map(|at| embed(&embedding.queue, &texts, at))
-        .buffered(embedding.threads * 16);
+    let mut embedded =
+        stream::iter(order).map(|at| embed(&embedding.queue, &texts, at)).buffered(embedding.threads * 16);
     let mut done = 0;
     while let Some((edit, vector)) = embedded.try_next().await? {
         draft.push(edit, &vector)?;
@@ -157,11 +154,7 @@ async fn embed<'a>(
     Ok((edit, embedded.embedding))
 }
 
-async fn load(
-    args: &EvalArgs,
-    embedding: &Embedding,
-    config: &Config,
-) -> Result<Arc<Snapshot>, CommandError> {
+async fn load(args: &EvalArgs, embedding: &Embedding, config: &Config) -> Result<Arc<Snapshot>, CommandError> {
     let set = SetName::new(args.set.as_deref().unwrap_or(&config.default_set))?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store_path()).await?);
     let version = match store.get_set(&set).await {

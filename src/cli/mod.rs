@@ -73,7 +73,9 @@ pub enum CommandError {
     Prompt(#[from] PromptError),
     #[error(transparent)]
     Embed(#[from] EmbedError),
-    #[error("reference set {0} has no published version in the store: run `semroute serve` or `semroute reindex` first")]
+    #[error(
+        "reference set {0} has no published version in the store: run `semroute serve` or `semroute reindex` first"
+    )]
     NotPublished(SetName),
     #[error("no server answers at {url}")]
     Server {
@@ -107,8 +109,7 @@ pub fn execute(cli: Cli) -> ExitCode {
 fn run(cli: Cli) -> Result<Exit, CommandError> {
     let config = Config::load(cli.config.as_deref())?;
     telemetry::start(&config.log);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(args, config).await,

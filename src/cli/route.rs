@@ -89,8 +89,7 @@ async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Channel>, Co
         let endpoint = Endpoint::from_shared(url.clone())
             .map_err(|source| CommandError::Server { url: url.clone(), source })?
             .connect_timeout(Duration::from_secs(5));
-        let channel =
-            endpoint.connect().await.map_err(|source| CommandError::Server { url: url.clone(), source })?;
+        let channel = endpoint.connect().await.map_err(|source| CommandError::Server { url: url.clone(), source })?;
         return Ok(Some(channel));
     }
     let url = format!("http://{}", config.server.listen);

@@ -22,7 +22,9 @@ use crate::shutdown;
 /// embeds them and builds their index; later starts reuse all of it. Stops on Ctrl-C or SIGTERM, after the requests
 /// under way are answered.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  semroute serve\n  semroute serve --listen 0.0.0.0:8443 --config /etc/semroute.toml")]
+#[command(
+    after_help = "Examples:\n  semroute serve\n  semroute serve --listen 0.0.0.0:8443 --config /etc/semroute.toml"
+)]
 pub struct ServeArgs {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:50051].
     #[arg(long, value_name = "ADDRESS")]
@@ -64,8 +66,10 @@ pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
         serve_set(&app, &set).await?;
     }
     if app.live.snapshots().all().is_empty() {
-        note("No reference set is published yet: make one with ReferenceService, or put files into the folder \
-              reference-prompts and start again.");
+        note(
+            "No reference set is published yet: make one with ReferenceService, or put files into the folder \
+              reference-prompts and start again.",
+        );
     }
     Ok(app)
 }

@@ -12,8 +12,7 @@ pub(super) fn environment(table: &mut Table, variables: impl Iterator<Item = (St
     let mut named: Vec<(String, String)> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
     named.sort();
     for (name, value) in named {
-        let keys: Vec<String> =
-            name.trim_start_matches(PREFIX).split("__").map(str::to_ascii_lowercase).collect();
+        let keys: Vec<String> = name.trim_start_matches(PREFIX).split("__").map(str::to_ascii_lowercase).collect();
         if keys.iter().any(String::is_empty) || !set(table, &keys, read(&value)) {
             faults.push(Fault { path: name, what: "names no field that can be set".to_owned() });
         }

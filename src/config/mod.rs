@@ -182,13 +182,14 @@ impl Config {
             default.exists().then_some(default)
         });
         let text = match &present {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { path: path.clone(), source })?,
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.clone(), source })?
+            }
             None => String::new(),
         };
         let place = present.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
-        let variables = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self::parse(&text, variables, &place)
     }
 
@@ -205,11 +206,7 @@ impl Config {
         found.extend(unreadable);
         let restored = |fault: Fault| Fault { path: cuts.restore(&fault.path), ..fault };
         found.extend(config.faults().into_iter().map(restored));
-        if found.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Faults { place: place.to_owned(), faults: found })
-        }
+        if found.is_empty() { Ok(config) } else { Err(ConfigError::Faults { place: place.to_owned(), faults: found }) }
     }
 
     /// The set of requests that name none.
@@ -384,7 +381,8 @@ mod tests {
         assert_eq!(faults("[llm]\nprovider = \"demo\"\nmodel = 3\n"), ["llm.model"]);
         assert_eq!(faults("[server]\ndrain_timeout = \"soon\"\n"), ["server.drain_timeout"]);
         assert_eq!(faults("targets = 7\n"), ["targets"]);
-        let first_unreadable = "[[targets]]\nname = \"t\"\n[[targets]]\nname = \"u\"\nprovider = \"x\"\nmodel = \"m\"\n";
+        let first_unreadable =
+            "[[targets]]\nname = \"t\"\n[[targets]]\nname = \"u\"\nprovider = \"x\"\nmodel = \"m\"\n";
         assert_eq!(faults(first_unreadable), ["targets[0]", "targets[1].provider"]);
     }
 

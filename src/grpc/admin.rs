@@ -99,10 +99,7 @@ impl pb::admin_service_server::AdminService for AdminService {
         Ok(Response::new(operation.into()))
     }
 
-    async fn list_reindexes(
-        &self,
-        _: Request<pb::ListReindexesRequest>,
-    ) -> Answer<pb::ListReindexesResponse> {
+    async fn list_reindexes(&self, _: Request<pb::ListReindexesRequest>) -> Answer<pb::ListReindexesResponse> {
         let reindexes = self.operations.list().into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListReindexesResponse { reindexes }))
     }

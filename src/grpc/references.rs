@@ -115,8 +115,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let mut violations = Violations::default();
         let set = name(&mut violations, "set", &request.set, SetName::new);
         let optional = |text: &String| (!text.is_empty()).then(|| text.clone());
-        let route = optional(&request.route)
-            .and_then(|route| name(&mut violations, "route", &route, RouteName::new));
+        let route = optional(&request.route).and_then(|route| name(&mut violations, "route", &route, RouteName::new));
         let after = optional(&request.page_token)
             .and_then(|token| name(&mut violations, "page_token", &token, ReferenceId::new));
         if request.page_size > MAX_PAGE {
@@ -126,8 +125,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let limit = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
         let prompts = self.store.list_prompts(&set, &PromptFilter { route, after, limit }).await.or_status()?;
         let full = prompts.len() == limit as usize;
-        let next_page_token =
-            prompts.last().filter(|_| full).map(|last| last.id.to_string()).unwrap_or_default();
+        let next_page_token = prompts.last().filter(|_| full).map(|last| last.id.to_string()).unwrap_or_default();
         let prompts = prompts.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListReferencePromptsResponse { prompts, next_page_token }))
     }
@@ -151,9 +149,8 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let request = request.into_inner();
         let set = set_name("set", &request.set)?;
         count_writes(request.prompts.len())?;
-        let edits = convert::prompt_edits(
-            request.prompts.into_iter().map(|write| (write.prompt, write.expected_revision)),
-        )?;
+        let edits =
+            convert::prompt_edits(request.prompts.into_iter().map(|write| (write.prompt, write.expected_revision)))?;
         let prompts = self.store.upsert_prompts(&set, &edits).await.or_status()?;
         let prompts = prompts.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::UpsertReferencePromptsResponse { prompts }))
@@ -211,10 +208,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         // The build goes on if the caller stops waiting: half a version helps nobody.
         let mut operation = self.operations.start(&set, build).map_err(|error| from_build(&error))?;
         let built = operation.wait().await.map_err(|error| from_build(&error))?;
-        Ok(Response::new(pb::PublishResponse {
-            set: Some(built.set.into()),
-            report: Some(built.report.into()),
-        }))
+        Ok(Response::new(pb::PublishResponse { set: Some(built.set.into()), report: Some(built.report.into()) }))
     }
 
     async fn rollback(&self, request: Request<pb::RollbackRequest>) -> Answer<pb::ReferenceSet> {
@@ -277,10 +271,7 @@ fn count_writes(writes: usize) -> Result<(), Status> {
 }
 
 /// Reads page by page, a page when the one before has been taken.
-fn export(
-    store: Arc<dyn Store>,
-    set: SetName,
-) -> impl Stream<Item = Result<pb::ReferencePrompt, Status>> + Send {
+fn export(store: Arc<dyn Store>, set: SetName) -> impl Stream<Item = Result<pb::ReferencePrompt, Status>> + Send {
     use futures_util::{StreamExt, TryStreamExt};
     let first = PromptFilter { route: None, after: None, limit: MAX_PAGE };
     stream::try_unfold((store, set, Some(first)), |(store, set, filter)| async move {

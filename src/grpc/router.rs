@@ -64,7 +64,11 @@ impl RouterService {
         decision.route().map(|route| self.0.routing.plan(&decision.snapshot.set, route, pin))
     }
 
-    pub(super) async fn route_one(&self, request: pb::RouteRequest, deadline: Option<Instant>) -> Result<pb::RouteResponse, Status> {
+    pub(super) async fn route_one(
+        &self,
+        request: pb::RouteRequest,
+        deadline: Option<Instant>,
+    ) -> Result<pb::RouteResponse, Status> {
         let request = convert::classification(request, self.0.max_prompt_bytes)?;
         let decision = self.decide(&request, deadline).await?;
         let plan = self.plan(&decision, None).as_ref().map(pb::Plan::from);

@@ -129,8 +129,7 @@ struct Services {
 impl Services {
     fn new(app: &App) -> Result<Self, ServeError> {
         let config = &app.config;
-        let operations =
-            Operations::new(app.builder.clone(), app.live.clone(), app.tasks.clone(), app.stop.clone());
+        let operations = Operations::new(app.builder.clone(), app.live.clone(), app.tasks.clone(), app.stop.clone());
         let manifest = app.embedding.files.manifest();
         let facts = ServerFacts {
             started: Instant::now(),
@@ -145,8 +144,7 @@ impl Services {
         let routing = routing_table(config)?;
         let router = router_service_with(app, Arc::clone(&routing))?;
         let references = ReferenceService::new(Arc::clone(&app.store), operations.clone());
-        let admin =
-            AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
+        let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
         Ok(Self { router, references, admin })
     }
 }

@@ -116,12 +116,9 @@ pub(super) fn from_store(error: &StoreError) -> Status {
         StoreError::UnknownRoute { route, .. } => {
             Reason::UnknownRoute.resource(Code::NotFound, "semroute.v1.Route", route.as_str(), message)
         }
-        StoreError::UnknownPrompt { id, .. } => Reason::UnknownReferencePrompt.resource(
-            Code::NotFound,
-            "semroute.v1.ReferencePrompt",
-            id.as_str(),
-            message,
-        ),
+        StoreError::UnknownPrompt { id, .. } => {
+            Reason::UnknownReferencePrompt.resource(Code::NotFound, "semroute.v1.ReferencePrompt", id.as_str(), message)
+        }
         StoreError::UnknownVersion { .. } => Reason::UnknownVersion.status(Code::NotFound, message),
         StoreError::Stale { resource, .. } => {
             let resource = resource.clone();

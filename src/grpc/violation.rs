@@ -16,11 +16,7 @@ impl Violations {
     }
 
     /// Keeps the value, or notes why there is none.
-    pub(super) fn take<T, E: std::fmt::Display>(
-        &mut self,
-        field: impl Into<String>,
-        value: Result<T, E>,
-    ) -> Option<T> {
+    pub(super) fn take<T, E: std::fmt::Display>(&mut self, field: impl Into<String>, value: Result<T, E>) -> Option<T> {
         value.map_err(|error| self.add(field, error.to_string())).ok()
     }
 

@@ -64,9 +64,8 @@ pub(crate) mod tests_support {
     /// Unit vectors in a few dozen clusters, as text embeddings are.
     pub(crate) fn random_matrix(rows: usize, dimension: usize, seed: u64) -> VectorMatrix {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut vector = |spread: f32| -> Vec<f32> {
-            (0..dimension).map(|_| random.random_range(-spread..spread)).collect()
-        };
+        let mut vector =
+            |spread: f32| -> Vec<f32> { (0..dimension).map(|_| random.random_range(-spread..spread)).collect() };
         let centres: Vec<Vec<f32>> = (0..30).map(|_| vector(1.0)).collect();
         let mut matrix = VectorMatrix::with_capacity(rows, dimension);
         for row in 0..rows {

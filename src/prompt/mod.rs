@@ -62,7 +62,10 @@ mod tests {
             turns.iter().map(|(role, text)| Message::new(*role, *text)).collect()
         };
         let table: &[(&[(Role, &str)], Option<&str>)] = &[
-            (&[(Role::System, "be brief"), (Role::User, "first"), (Role::Assistant, "a"), (Role::User, "last")], Some("last")),
+            (
+                &[(Role::System, "be brief"), (Role::User, "first"), (Role::Assistant, "a"), (Role::User, "last")],
+                Some("last"),
+            ),
             (&[(Role::User, "ask"), (Role::Assistant, "answer")], Some("ask")),
             (&[(Role::User, "ask"), (Role::User, " \n")], Some("ask")),
             (&[(Role::System, "be brief"), (Role::Tool, "result")], Some("result")),

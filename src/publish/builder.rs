@@ -14,9 +14,7 @@ use super::report::BuildReport;
 use super::{check, load};
 use crate::embed::EmbedQueue;
 use crate::index::IndexConfig;
-use crate::reference::{
-    Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, TextHash, Version,
-};
+use crate::reference::{Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, TextHash, Version};
 
 /// Texts embedded between two saves: what a kill can cost.
 const SAVE_EVERY: u32 = 64;
@@ -184,8 +182,7 @@ impl Builder {
         stream::iter(texts)
             .map(|(hash, text)| async move {
                 let embedded = self.queue.embed_patiently(text.into()).await;
-                let embedded =
-                    embedded.map_err(|source| BuildError::Embed { text_hash: hash.to_string(), source })?;
+                let embedded = embedded.map_err(|source| BuildError::Embed { text_hash: hash.to_string(), source })?;
                 Ok((hash, embedded.embedding.as_slice().to_vec()))
             })
             .buffer_unordered(IN_FLIGHT)

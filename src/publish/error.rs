@@ -30,7 +30,9 @@ pub enum BuildError {
     OtherModel { set: SetName, version: Version, stored: Fingerprint, running: Fingerprint },
     #[error("recall@10 of the index is {found:.3}, at least {least:.3} is asked for")]
     LowRecall { found: f32, least: f32 },
-    #[error("{found:.3} of the prompts agree with their neighbours, {before:.3} did in the version before; a drop of at most {most:.3} is allowed")]
+    #[error(
+        "{found:.3} of the prompts agree with their neighbours, {before:.3} did in the version before; a drop of at most {most:.3} is allowed"
+    )]
     Disagreement { found: f32, before: f32, most: f32 },
     #[error("the build was stopped")]
     Stopped,

@@ -17,5 +17,5 @@ pub use error::BuildError;
 pub use live::{LiveSets, Problem};
 pub use operations::{Ended, Operation, Operations};
 pub use progress::{BuildProgress, Counters};
-pub use sync::{Synced, sync_files};
 pub use report::{BuildReport, Relabelled};
+pub use sync::{Synced, sync_files};

@@ -100,17 +100,16 @@ pub trait Store: Send + Sync + 'static {
 
     // --- versions
     /// Copies the draft into a new version in state `Building`, in one transaction. If the newest version of the set
-    /// is still building, for the same draft revision and model, that one is returned instead (a killed build is
-    /// resumed); an unfinished version of another draft or model is removed. The routes of a version have no revision.
-    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion>;
+    /// is still building, for the same draft revision, model and `anew`, that one is returned instead (a killed build
+    /// is resumed); another unfinished version is removed. The routes of a version have no revision. With `anew`, all
+    /// texts of the version count as missing until an embedding is put; those that stand there serve other versions.
+    async fn freeze(&self, set: &SetName, model: &Fingerprint, anew: bool) -> Result<SetVersion>;
     /// Up to `limit` texts of a version that have no embedding of its model, each text once.
     async fn missing_embeddings(&self, set: &SetName, version: Version, limit: u32) -> Result<Vec<(TextHash, String)>>;
     /// How many texts of a version have no embedding of its model.
     async fn count_missing_embeddings(&self, set: &SetName, version: Version) -> Result<u64>;
     /// Keeps embeddings, replacing those that stand there, in one transaction.
     async fn put_embeddings(&self, model: &Fingerprint, embeddings: &[(TextHash, Vec<f32>)]) -> Result<()>;
-    /// Forgets all embeddings of a version's texts for its model, so that they are computed anew.
-    async fn forget_embeddings(&self, set: &SetName, version: Version) -> Result<()>;
     /// The prompts of a version in the order of their ids, from the one after `after`, at most `limit`.
     /// `EmbeddingsMissing` if one of them has no embedding.
     async fn version_prompts(

@@ -8,8 +8,7 @@ impl pb::Decision {
     /// `explain`: with the neighbours' texts.
     pub(crate) fn of(decision: &Decision, explain: bool) -> Self {
         let snapshot = &decision.snapshot;
-        let route_name =
-            |index| snapshot.route(index).map(|route| route.name.to_string()).unwrap_or_default();
+        let route_name = |index| snapshot.route(index).map(|route| route.name.to_string()).unwrap_or_default();
         let neighbours = decision.neighbours.iter().filter_map(|neighbour| {
             let reference = snapshot.reference(neighbour)?;
             Some(pb::Neighbour {

@@ -43,8 +43,7 @@ pub(crate) fn classification(request: pb::RouteRequest, max_bytes: usize) -> Res
 pub(crate) fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Result<Completion, Status> {
     let mut violations = Violations::default();
     let input = Input::new(&mut violations, request.input.clone(), max_bytes);
-    let classification =
-        classify(&mut violations, input.as_ref(), &request.reference_set, request.options);
+    let classification = classify(&mut violations, input.as_ref(), &request.reference_set, request.options);
     let pin_target = (!request.pin_target.is_empty())
         .then(|| name(&mut violations, "pin_target", &request.pin_target, TargetName::new))
         .flatten();
@@ -54,8 +53,7 @@ pub(crate) fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Resu
     let max_attempts = request.max_attempts;
     let messages = input.as_ref().map(|input| input.messages.clone()).unwrap_or_default();
     let chat = chat(&mut violations, request, messages);
-    let completion =
-        classification.map(|classification| Completion { classification, chat, pin_target, max_attempts });
+    let completion = classification.map(|classification| Completion { classification, chat, pin_target, max_attempts });
     violations.finish(completion)
 }
 
@@ -77,8 +75,7 @@ impl Input {
             }
             Some(pb::input::Input::Conversation(conversation)) => {
                 let messages = messages(violations, conversation.messages)?;
-                let prompt =
-                    violations.take("input.conversation", Prompt::from_messages(&messages, max_bytes))?;
+                let prompt = violations.take("input.conversation", Prompt::from_messages(&messages, max_bytes))?;
                 Some(Self { prompt, messages })
             }
         }
@@ -121,10 +118,7 @@ fn classify(
     let set = (!set.is_empty()).then(|| name(violations, "reference_set", set, SetName::new)).flatten();
     let neighbours = options.max_neighbours.unwrap_or(DEFAULT_NEIGHBOURS);
     if neighbours > MAX_NEIGHBOURS {
-        violations.add(
-            "options.max_neighbours",
-            format!("is {neighbours}, at most {MAX_NEIGHBOURS} are allowed"),
-        );
+        violations.add("options.max_neighbours", format!("is {neighbours}, at most {MAX_NEIGHBOURS} are allowed"));
     }
     Some(Classification {
         prompt: input?.prompt.clone(),

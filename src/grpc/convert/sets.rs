@@ -148,12 +148,7 @@ pub(crate) fn prompt_edits(
             let what = format!("has {bytes} bytes, at most {MAX_TEXT_BYTES} are allowed");
             violations.add(format!("prompts[{at}].text"), what);
         }
-        let edit = route.map(|route| PromptEdit {
-            id,
-            route,
-            text: prompt.text,
-            precondition: precondition(expected),
-        });
+        let edit = route.map(|route| PromptEdit { id, route, text: prompt.text, precondition: precondition(expected) });
         edits.extend(edit);
     }
     violations.check()?;

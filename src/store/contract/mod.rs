@@ -55,7 +55,7 @@ macro_rules! store_contract {
                 know_which_embeddings_they_lack
                 share_embeddings_by_text_and_model
                 give_their_prompts_in_pages_with_embeddings
-                forget_embeddings_for_all_of_their_model
+                can_be_embedded_anew
                 go_live_one_after_the_other
                 roll_back
                 that_are_old_are_removed
@@ -158,7 +158,7 @@ async fn revision(store: &impl Store, name: &str) -> u64 {
 
 /// Freezes the draft and puts the embeddings that it lacks.
 async fn build(store: &impl Store, name: &str, of: &str) -> SetVersion {
-    let frozen = store.freeze(&set(name), &model(of)).await.unwrap();
+    let frozen = store.freeze(&set(name), &model(of), false).await.unwrap();
     let missing = store.missing_embeddings(&set(name), frozen.version, 10_000).await.unwrap();
     let embeddings: Vec<_> = missing.iter().map(|(_, text)| embedding(text)).collect();
     store.put_embeddings(&model(of), &embeddings).await.unwrap();

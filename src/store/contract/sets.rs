@@ -99,7 +99,7 @@ pub(crate) async fn that_come_again_count_on(store: &impl Store) {
     );
     let again = store.upsert_set(&set_edit("a"), Precondition::Revision(0)).await.unwrap();
     assert_eq!((again.revision, again.published, again.prompts), (before.revision + 1, None, 0));
-    assert_eq!(store.freeze(&set("a"), &model("m")).await.unwrap().version, 2);
+    assert_eq!(store.freeze(&set("a"), &model("m"), false).await.unwrap().version, 2);
 }
 
 pub(crate) async fn that_are_unknown_are_named(store: &impl Store) {
@@ -118,10 +118,9 @@ pub(crate) async fn that_are_unknown_are_named(store: &impl Store) {
         store.upsert_prompts(&name, &[edit("1", "r", "x")]).await.map(drop),
         store.upsert_prompts(&name, &[]).await.map(drop),
         store.delete_prompts(&name, &[(nobody, none)]).await,
-        store.freeze(&name, &model("m")).await.map(drop),
+        store.freeze(&name, &model("m"), false).await.map(drop),
         store.missing_embeddings(&name, 1, 1).await.map(drop),
         store.count_missing_embeddings(&name, 1).await.map(drop),
-        store.forget_embeddings(&name, 1).await,
         store.version_prompts(&name, 1, None, 1).await.map(drop),
         store.publish(&name, 1, "{}", 1).await.map(drop),
         store.rollback(&name, 1).await.map(drop),

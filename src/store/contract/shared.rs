@@ -106,7 +106,7 @@ pub(crate) async fn freezes_at_once_agree<H: Home>(home: &H) {
     let mut freezes = JoinSet::new();
     for store in &stores {
         let store = store.clone();
-        freezes.spawn(async move { store.freeze(&set("a"), &model("m")).await.unwrap() });
+        freezes.spawn(async move { store.freeze(&set("a"), &model("m"), false).await.unwrap() });
     }
     while let Some(frozen) = freezes.join_next().await {
         assert_eq!(frozen.unwrap().version, 1);

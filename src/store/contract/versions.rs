@@ -35,23 +35,27 @@ pub(crate) async fn are_immutable_copies_of_the_draft(store: &impl Store) {
 pub(crate) async fn that_were_killed_are_resumed(store: &impl Store) {
     with_routes(store, "a").await;
     write(store, "a", &[edit("1", "code", "x"), edit("2", "talk", "y")]).await;
-    let frozen = store.freeze(&set("a"), &model("m")).await.unwrap();
+    let frozen = store.freeze(&set("a"), &model("m"), false).await.unwrap();
     store.put_embeddings(&model("m"), &[embedding("x")]).await.unwrap();
-    assert_eq!(store.freeze(&set("a"), &model("m")).await.unwrap(), frozen);
+    assert_eq!(store.freeze(&set("a"), &model("m"), false).await.unwrap(), frozen);
     assert_eq!(store.count_missing_embeddings(&set("a"), frozen.version).await.unwrap(), 1);
 
     build_and_publish(store, "a", "m", 5).await;
-    assert_eq!(store.freeze(&set("a"), &model("m")).await.unwrap().version, 2, "a finished version is not resumed");
+    assert_eq!(
+        store.freeze(&set("a"), &model("m"), false).await.unwrap().version,
+        2,
+        "a finished version is not resumed"
+    );
 }
 
 pub(crate) async fn of_an_older_draft_or_model_give_way(store: &impl Store) {
     with_routes(store, "a").await;
     write(store, "a", &[edit("1", "code", "x")]).await;
-    store.freeze(&set("a"), &model("m")).await.unwrap();
+    store.freeze(&set("a"), &model("m"), false).await.unwrap();
     write(store, "a", &[edit("1", "code", "y")]).await;
-    assert_eq!(store.freeze(&set("a"), &model("m")).await.unwrap().version, 2);
+    assert_eq!(store.freeze(&set("a"), &model("m"), false).await.unwrap().version, 2);
     assert_eq!(versions_of(store, "a").await, [2]);
-    let frozen = store.freeze(&set("a"), &model("n")).await.unwrap();
+    let frozen = store.freeze(&set("a"), &model("n"), false).await.unwrap();
     assert_eq!((frozen.version, frozen.model), (3, model("n")));
     assert_eq!(versions_of(store, "a").await, [3], "numbers are not given twice");
     assert_refused!(store.publish(&set("a"), 2, "{}", 1).await, StoreError::UnknownVersion { version: 2, .. });
@@ -61,7 +65,7 @@ pub(crate) async fn know_which_embeddings_they_lack(store: &impl Store) {
     with_routes(store, "a").await;
     let edits = [edit("1", "code", "x"), edit("2", "talk", "x"), edit("3", "talk", "yy"), edit("4", "code", "zzz")];
     write(store, "a", &edits).await;
-    let version = store.freeze(&set("a"), &model("m")).await.unwrap().version;
+    let version = store.freeze(&set("a"), &model("m"), false).await.unwrap().version;
     let name = set("a");
     assert_eq!(store.count_missing_embeddings(&name, version).await.unwrap(), 3, "a shared text counts once");
     assert_eq!(store.missing_embeddings(&name, version, 0).await.unwrap(), []);
@@ -90,13 +94,13 @@ pub(crate) async fn share_embeddings_by_text_and_model(store: &impl Store) {
         write(store, name, &[edit("1", "code", "shared")]).await;
     }
     build_and_publish(store, "a", "m", 1).await;
-    let in_b = store.freeze(&set("b"), &model("m")).await.unwrap().version;
+    let in_b = store.freeze(&set("b"), &model("m"), false).await.unwrap().version;
     assert_eq!(store.count_missing_embeddings(&set("b"), in_b).await.unwrap(), 0);
-    let other_model = store.freeze(&set("b"), &model("n")).await.unwrap().version;
+    let other_model = store.freeze(&set("b"), &model("n"), false).await.unwrap().version;
     assert_eq!(store.count_missing_embeddings(&set("b"), other_model).await.unwrap(), 1);
 
     write(store, "a", &[edit("1", "talk", "shared"), edit("2", "code", "new text")]).await;
-    let changed = store.freeze(&set("a"), &model("m")).await.unwrap().version;
+    let changed = store.freeze(&set("a"), &model("m"), false).await.unwrap().version;
     assert_eq!(store.count_missing_embeddings(&set("a"), changed).await.unwrap(), 1, "only the new text");
 }
 
@@ -128,25 +132,24 @@ pub(crate) async fn give_their_prompts_in_pages_with_embeddings(store: &impl Sto
     assert_refused!(store.version_prompts(&set("a"), 9, None, 2).await, StoreError::UnknownVersion { version: 9, .. });
 }
 
-pub(crate) async fn forget_embeddings_for_all_of_their_model(store: &impl Store) {
-    for (name, texts) in [("a", ["x", "y"]), ("b", ["y", "z"])] {
-        with_routes(store, name).await;
-        write(store, name, &texts.map(|text| edit(text, "code", text))).await;
-        build_and_publish(store, name, "m", 1).await;
-    }
-    let other_model = build(store, "a", "n").await.version;
-    store.forget_embeddings(&set("a"), 1).await.unwrap();
-    assert_eq!(store.count_missing_embeddings(&set("a"), 1).await.unwrap(), 2);
-    assert_eq!(store.count_missing_embeddings(&set("b"), 1).await.unwrap(), 1, "they share one text");
-    assert_eq!(store.count_missing_embeddings(&set("a"), other_model).await.unwrap(), 0);
-    store.forget_embeddings(&set("a"), 1).await.unwrap();
-    assert_eq!(store.count_missing_embeddings(&set("a"), 1).await.unwrap(), 2);
+pub(crate) async fn can_be_embedded_anew(store: &impl Store) {
+    with_routes(store, "a").await;
+    write(store, "a", &[edit("x", "code", "x"), edit("y", "code", "y")]).await;
+    build_and_publish(store, "a", "m", 1).await;
+    let anew = store.freeze(&set("a"), &model("m"), true).await.unwrap().version;
+    assert_eq!(store.count_missing_embeddings(&set("a"), anew).await.unwrap(), 2);
+    assert_eq!(store.count_missing_embeddings(&set("a"), 1).await.unwrap(), 0, "the live version keeps its own");
+    assert_eq!(store.version_prompts(&set("a"), 1, None, 10).await.unwrap().len(), 2);
 
-    store.put_embeddings(&model("m"), &[embedding("x"), embedding("y")]).await.unwrap();
-    for name in ["a", "b"] {
-        assert_eq!(store.version_prompts(&set(name), 1, None, 10).await.unwrap().len(), 2);
-    }
-    assert_refused!(store.forget_embeddings(&set("a"), 9).await, StoreError::UnknownVersion { .. });
+    store.put_embeddings(&model("m"), &[embedding("x")]).await.unwrap();
+    assert_eq!(store.freeze(&set("a"), &model("m"), true).await.unwrap().version, anew, "it is resumed");
+    let missing = store.missing_embeddings(&set("a"), anew, 10).await.unwrap();
+    assert_eq!(missing.into_iter().map(|(_, text)| text).collect::<Vec<_>>(), ["y"]);
+    assert_refused!(store.publish(&set("a"), anew, "{}", 5).await, StoreError::EmbeddingsMissing { missing: 1, .. });
+
+    let plain = store.freeze(&set("a"), &model("m"), false).await.unwrap().version;
+    assert_ne!(plain, anew, "another kind of build takes its place");
+    assert_eq!(store.count_missing_embeddings(&set("a"), plain).await.unwrap(), 0);
 }
 
 pub(crate) async fn go_live_one_after_the_other(store: &impl Store) {
@@ -210,7 +213,7 @@ pub(crate) async fn leave_no_unused_embeddings(store: &impl Store) {
     write(store, "a", &[edit("1", "code", "new")]).await;
     build_and_publish(store, "a", "m", 0).await;
     let missing_of = async |of: &str| {
-        let version = store.freeze(&set("a"), &model(of)).await.unwrap().version;
+        let version = store.freeze(&set("a"), &model(of), false).await.unwrap().version;
         let mut missing = store.missing_embeddings(&set("a"), version, 10).await.unwrap();
         missing.sort_by_key(|(_, text)| text.len());
         missing.into_iter().map(|(_, text)| text).collect::<Vec<_>>()

@@ -52,16 +52,17 @@ pub(super) async fn expect_complete(
     Err(StoreError::EmbeddingsMissing { set: set.clone(), version, missing, model }.into())
 }
 
-/// Notes which texts of a new version lack an embedding.
-pub(super) async fn note_missing(db: &mut SqliteConnection, frozen: &Frozen) -> Result<(), Fault> {
+/// Notes which texts of a new version are to be embedded: those that lack an embedding, or all of them.
+pub(super) async fn note_missing(db: &mut SqliteConnection, frozen: &Frozen, anew: bool) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO missing_embeddings (version_id, text_hash)
          SELECT DISTINCT v.version_id, v.text_hash FROM version_prompts v
          WHERE v.version_id = $1
-           AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.text_hash = v.text_hash AND e.model = $2)",
+           AND ($3 OR NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.text_hash = v.text_hash AND e.model = $2))",
     )
     .bind(frozen.id)
     .bind(&frozen.model)
+    .bind(anew)
     .execute(db)
     .await?;
     Ok(())
@@ -86,22 +87,6 @@ pub(super) async fn put(
         missing.push_bind(model.0.as_str()).push(") AND text_hash IN ");
         push_list(&mut missing, embeddings.iter().map(|(hash, _)| hash.0.as_slice()));
         missing.build().persistent(false).execute(&mut *db).await?;
-    }
-    Ok(())
-}
-
-/// Other versions of the same model may hold the same texts; they lack the embeddings from then on too.
-pub(super) async fn forget(db: &mut SqliteConnection, set: &SetName, version: Version) -> Result<(), Fault> {
-    let frozen = versions::frozen(db, set, version).await?;
-    for statement in [
-        "DELETE FROM embeddings
-         WHERE model = $1 AND text_hash IN (SELECT text_hash FROM version_prompts WHERE version_id = $2)",
-        "INSERT INTO missing_embeddings (version_id, text_hash)
-         SELECT DISTINCT p.version_id, p.text_hash FROM version_prompts p JOIN versions v ON v.id = p.version_id
-         WHERE v.model = $1 AND p.text_hash IN (SELECT text_hash FROM version_prompts WHERE version_id = $2)
-         ON CONFLICT (version_id, text_hash) DO NOTHING",
-    ] {
-        sqlx::query(statement).bind(&frozen.model).bind(frozen.id).execute(&mut *db).await?;
     }
     Ok(())
 }

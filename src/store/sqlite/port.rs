@@ -92,9 +92,9 @@ impl Store for SqliteStore {
     }
 
     // --- versions
-    async fn freeze(&self, set: &SetName, model: &Fingerprint) -> Result<SetVersion> {
+    async fn freeze(&self, set: &SetName, model: &Fingerprint, anew: bool) -> Result<SetVersion> {
         let mut work = self.write("freezing a version").await?;
-        let outcome = versions::freeze(work.connection(), set, model).await;
+        let outcome = versions::freeze(work.connection(), set, model, anew).await;
         work.finish(outcome).await
     }
 
@@ -113,12 +113,6 @@ impl Store for SqliteStore {
     async fn put_embeddings(&self, model: &Fingerprint, embeddings: &[(TextHash, Vec<f32>)]) -> Result<()> {
         let mut work = self.write("writing embeddings").await?;
         let outcome = embeddings::put(work.connection(), model, embeddings).await;
-        work.finish(outcome).await
-    }
-
-    async fn forget_embeddings(&self, set: &SetName, version: Version) -> Result<()> {
-        let mut work = self.write("deleting embeddings").await?;
-        let outcome = embeddings::forget(work.connection(), set, version).await;
         work.finish(outcome).await
     }
 

@@ -168,7 +168,7 @@ async fn values_that_cannot_have_been_written_are_damage() {
     let folder = filled(2).await;
     let store = contract::Home::open(&folder).await;
     let model = Fingerprint("m".to_owned());
-    let version = store.freeze(&name(), &model).await.unwrap().version;
+    let version = store.freeze(&name(), &model, false).await.unwrap().version;
     let vectors: Vec<_> = edits(0, 2).iter().map(|edit| (TextHash::of(&edit.text), vec![1.0])).collect();
     store.put_embeddings(&model, &vectors).await.unwrap();
     let mut raw = folder.raw().await;

@@ -67,14 +67,19 @@ pub(super) async fn get(db: &mut SqliteConnection, set: &SetName, version: Versi
     select(db, set, Some(version)).await?.pop().ok_or_else(|| unknown(set, version).into())
 }
 
-pub(super) async fn freeze(db: &mut SqliteConnection, set: &SetName, model: &Fingerprint) -> Result<SetVersion, Fault> {
+pub(super) async fn freeze(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    model: &Fingerprint,
+    anew: bool,
+) -> Result<SetVersion, Fault> {
     let draft = sets::get(db, set).await?;
     let set_id = sets::draft(db, set).await?.id;
-    if let Some((id, version, revision, building_for)) = building(db, set_id).await? {
-        if revision == draft.revision && building_for == model.0 {
-            return get(db, set, version).await;
+    if let Some(building) = building(db, set_id).await? {
+        if building.draft_revision == draft.revision && building.model == model.0 && building.anew == anew {
+            return get(db, set, building.version).await;
         }
-        delete(db, id).await?;
+        delete(db, building.id).await?;
     }
 
     let version: Version =
@@ -84,14 +89,15 @@ pub(super) async fn freeze(db: &mut SqliteConnection, set: &SetName, model: &Fin
             .await?;
     let id: i64 = sqlx::query_scalar(
         "INSERT INTO versions
-             (set_id, version, draft_revision, state, model, prompts, created_at, policy, routes, report)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '') RETURNING id",
+             (set_id, version, draft_revision, state, model, anew, prompts, created_at, policy, routes, report)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '') RETURNING id",
     )
     .bind(set_id)
     .bind(number(version))
     .bind(number(draft.revision))
     .bind(VersionState::Building.as_str())
     .bind(&model.0)
+    .bind(anew)
     .bind(number(draft.prompts))
     .bind(seconds_since_epoch())
     .bind(to_json(&draft.policy)?)
@@ -106,17 +112,29 @@ pub(super) async fn freeze(db: &mut SqliteConnection, set: &SetName, model: &Fin
     .bind(set_id)
     .execute(&mut *db)
     .await?;
-    embeddings::note_missing(db, &Frozen { id, model: model.0.clone() }).await?;
+    embeddings::note_missing(db, &Frozen { id, model: model.0.clone() }, anew).await?;
     get(db, set, version).await
 }
 
-/// Key, number, draft revision and model of the set's unfinished version. There is at most one, and it is the newest.
-async fn building(db: &mut SqliteConnection, set_id: i64) -> Result<Option<(i64, u64, u64, String)>, Fault> {
-    Ok(sqlx::query_as("SELECT id, version, draft_revision, model FROM versions WHERE set_id = $1 AND state = $2")
-        .bind(set_id)
-        .bind(VersionState::Building.as_str())
-        .fetch_optional(db)
-        .await?)
+/// An unfinished version.
+struct Building {
+    id: i64,
+    version: u64,
+    draft_revision: u64,
+    model: String,
+    anew: bool,
+}
+
+/// There is at most one of a set, and it is the newest.
+async fn building(db: &mut SqliteConnection, set_id: i64) -> Result<Option<Building>, Fault> {
+    let row: Option<(i64, u64, u64, String, bool)> = sqlx::query_as(
+        "SELECT id, version, draft_revision, model, anew FROM versions WHERE set_id = $1 AND state = $2",
+    )
+    .bind(set_id)
+    .bind(VersionState::Building.as_str())
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|(id, version, draft_revision, model, anew)| Building { id, version, draft_revision, model, anew }))
 }
 
 fn seconds_since_epoch() -> i64 {

@@ -67,6 +67,7 @@ CREATE TABLE versions (
     draft_revision INTEGER NOT NULL,
     state          TEXT    NOT NULL,
     model          TEXT    NOT NULL, -- fingerprint
+    anew           INTEGER NOT NULL, -- 1: every text is embedded again, even those that have an embedding
     prompts        INTEGER NOT NULL,
     created_at     INTEGER NOT NULL, -- seconds since the Unix epoch
     policy         TEXT    NOT NULL, -- JSON
