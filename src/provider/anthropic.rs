@@ -60,9 +60,14 @@ fn body(model: &str, request: &ChatRequest, stream: bool) -> Value {
     set(&mut body, "temperature", request.temperature.and_then(decimal));
     set(&mut body, "top_p", request.top_p.and_then(decimal));
     set(&mut body, "stop_sequences", (!request.stop.is_empty()).then(|| request.stop.clone()));
-    set(&mut body, "output_config", request.response_schema.as_ref().map(|schema| {
-        json!({"format": {"type": "json_schema", "schema": schema.schema}})
-    }));
+    set(
+        &mut body,
+        "output_config",
+        request
+            .response_schema
+            .as_ref()
+            .map(|schema| json!({"format": {"type": "json_schema", "schema": schema.schema}})),
+    );
     set(&mut body, "stream", stream.then_some(true));
     wire::merge(&mut body, &request.extra);
     Value::Object(body)

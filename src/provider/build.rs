@@ -51,8 +51,11 @@ impl ProviderConfig {
                 let key = env(variable).filter(|key| !key.trim().is_empty());
                 Secret::new(&key.ok_or_else(|| BuildError::KeyMissing { name: name(), variable: variable.clone() })?)
             }
-            (None, Some(path)) => Secret::from_file(path)
-                .map_err(|source| BuildError::KeyFile { name: name(), path: path.clone(), source })?,
+            (None, Some(path)) => Secret::from_file(path).map_err(|source| BuildError::KeyFile {
+                name: name(),
+                path: path.clone(),
+                source,
+            })?,
             (None, None) => return Ok(None),
         };
         key.map(Some).ok_or_else(|| BuildError::KeyUnusable { name: name() })

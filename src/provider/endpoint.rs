@@ -66,7 +66,9 @@ impl Endpoint {
         match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
             // A page or a whole answer would be read as a stream without events; this says it better. Servers that
             // name no type, or one of their own, are given the benefit of the doubt.
-            Some(kind) if kind.starts_with(b"text/html") => Err(Error::malformed("an HTML page, not a stream of events")),
+            Some(kind) if kind.starts_with(b"text/html") => {
+                Err(Error::malformed("an HTML page, not a stream of events"))
+            }
             Some(kind) if kind.starts_with(b"application/json") => {
                 Err(Error::malformed("one JSON document, not a stream of events"))
             }

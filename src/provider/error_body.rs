@@ -20,10 +20,9 @@ pub(super) fn in_value(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text),
         Value::Array(errors) => errors.first().and_then(in_value),
-        Value::Object(fields) => ["error", "message", "detail", "msg"]
-            .iter()
-            .filter_map(|field| fields.get(*field))
-            .find_map(in_value),
+        Value::Object(fields) => {
+            ["error", "message", "detail", "msg"].iter().filter_map(|field| fields.get(*field)).find_map(in_value)
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }

@@ -64,12 +64,16 @@ fn body(model: &str, request: &ChatRequest, max_tokens_field: MaxTokensField, st
     set(&mut body, "top_p", request.top_p.and_then(decimal));
     set(&mut body, "stop", (!request.stop.is_empty()).then(|| request.stop.clone()));
     set(&mut body, "seed", request.seed);
-    set(&mut body, "response_format", request.response_schema.as_ref().map(|schema| {
-        json!({
-            "type": "json_schema",
-            "json_schema": {"name": schema.name, "schema": schema.schema, "strict": true},
-        })
-    }));
+    set(
+        &mut body,
+        "response_format",
+        request.response_schema.as_ref().map(|schema| {
+            json!({
+                "type": "json_schema",
+                "json_schema": {"name": schema.name, "schema": schema.schema, "strict": true},
+            })
+        }),
+    );
     if stream {
         set(&mut body, "stream", Some(true));
         set(&mut body, "stream_options", Some(json!({"include_usage": true})));
@@ -218,7 +222,8 @@ impl Decoder for Chunks {
             return Err(reported(error, &self.redactor));
         }
         self.usage = chunk.usage.map(Counts::usage).or(self.usage);
-        self.model = self.model.take().or_else(|| chunk.model.as_deref().map(wire::word).filter(|name| !name.is_empty()));
+        self.model =
+            self.model.take().or_else(|| chunk.model.as_deref().map(wire::word).filter(|name| !name.is_empty()));
         for choice in chunk.choices.into_iter().filter(|choice| choice.index == 0) {
             let (text, refused) = choice.message.map(Words::text).unwrap_or_default();
             self.refused |= refused;

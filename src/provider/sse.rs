@@ -133,8 +133,7 @@ mod tests {
         assert!(matches!(fault, Some(Error::Malformed { .. })));
     }
 
-    const WORDS: [&str; 10] =
-        ["\n", "\r\n", "\r", "data:", "data: ", "event: ", ":", "é🦀", "\u{feff}", "[DONE]"];
+    const WORDS: [&str; 10] = ["\n", "\r\n", "\r", "data:", "data: ", "event: ", ":", "é🦀", "\u{feff}", "[DONE]"];
 
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let word = prop_oneof![

@@ -1,0 +1,332 @@
+//! Plans carried out against scripted providers on loopback.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+
+use super::attempt::Outcome;
+use super::*;
+use crate::prompt::Message;
+use crate::provider::scripted::{Script, Scripted, Step};
+use crate::provider::{ChatRequest, FinishReason, Kind, ProviderConfig, Providers, Usage};
+use crate::reference::TargetName;
+use crate::routing::{Plan, Target};
+
+const SOON: Duration = Duration::from_millis(150);
+const LONG: Duration = Duration::from_secs(30);
+
+/// Targets `t0`, `t1`, ... on a scripted provider each.
+struct World {
+    servers: Vec<Scripted>,
+    dispatcher: Dispatcher,
+    plan: Plan,
+}
+
+/// `t0` is answered by the first script, `t1` by the second, and so on.
+async fn world(config: DispatchConfig, scripts: impl IntoIterator<Item = Script>) -> World {
+    let (mut servers, mut providers, mut plan) = (Vec::new(), Vec::new(), Plan::default());
+    for (position, script) in scripts.into_iter().enumerate() {
+        let server = Scripted::start([script]).await;
+        let (provider, base_url) = (format!("p{position}"), Some(server.url("/v1")));
+        let configured = ProviderConfig { base_url, ..ProviderConfig::new(provider.clone(), Kind::OpenAi) };
+        providers.push((provider.clone(), configured.build(&|_| None).unwrap()));
+        let name = TargetName::new(&format!("t{position}")).unwrap();
+        plan.targets.push(Arc::new(Target { name, provider, model: "m".to_owned(), region: Some("eu".to_owned()) }));
+        servers.push(server);
+    }
+    World { servers, dispatcher: Dispatcher::new(Providers::new(providers), config), plan }
+}
+
+fn request() -> ChatRequest {
+    ChatRequest { messages: vec![Message::user("a secret question")], ..ChatRequest::default() }
+}
+
+fn quick() -> DispatchConfig {
+    DispatchConfig {
+        attempt_timeout: Some(SOON),
+        first_token_timeout: SOON,
+        idle_timeout: SOON,
+        ..DispatchConfig::default()
+    }
+}
+
+/// `t0=kind` for each attempt.
+fn summary(attempts: &[Attempt]) -> Vec<String> {
+    let kind = |attempt: &Attempt| match &attempt.outcome {
+        Outcome::Ok => "ok",
+        Outcome::Failed { kind, .. } => *kind,
+    };
+    attempts.iter().map(|attempt| format!("{}={}", attempt.target, kind(attempt))).collect()
+}
+
+impl World {
+    async fn complete(&self, deadline: Duration) -> Result<Dispatched, Error> {
+        self.dispatcher.complete(&self.plan, &request(), Instant::now() + deadline, None).await
+    }
+
+    fn stream(&self, deadline: Duration) -> DispatchStream {
+        self.dispatcher.stream(&self.plan, Arc::new(request()), Instant::now() + deadline, None)
+    }
+
+    /// The text handed over, and the end or the error.
+    async fn read(&self, deadline: Duration) -> (String, Result<DispatchEvent, Error>) {
+        let (mut stream, mut text) = (self.stream(deadline), String::new());
+        loop {
+            match stream.next().await.expect("an end or an error") {
+                Ok(DispatchEvent::Text(more)) => text.push_str(&more),
+                Ok(DispatchEvent::Attempting { .. }) => {}
+                last => {
+                    assert!(stream.next().await.is_none(), "something comes after {last:?}");
+                    return (text, last);
+                }
+            }
+        }
+    }
+
+    fn requests(&self) -> Vec<usize> {
+        self.servers.iter().map(|server| server.requests().len()).collect()
+    }
+}
+
+/// Dispatches both ways over `scripts` and a last target that answers; the attempts of both have to be `expected`.
+async fn fails_over(scripts: &[fn(bool) -> Script], expected: &[&str]) {
+    let all = |stream: bool| {
+        let good = if stream { Script::stream(&["good"]) } else { Script::completion("good") };
+        scripts.iter().map(move |script| script(stream)).chain([good]).collect::<Vec<_>>()
+    };
+    let unary = world(quick(), all(false)).await;
+    let answer = unary.complete(LONG).await.unwrap();
+    assert_eq!((answer.completion.text.as_str(), summary(&answer.attempts)), ("good", strings(expected)));
+
+    let streamed = world(quick(), all(true)).await;
+    let (text, end) = streamed.read(LONG).await;
+    let Ok(DispatchEvent::End { attempts, target, .. }) = end else { panic!("{end:?}") };
+    assert_eq!((text.as_str(), summary(&attempts)), ("good", strings(expected)));
+    assert_eq!(Some(&target), streamed.plan.targets.last());
+    for world in [&unary, &streamed] {
+        assert_eq!(world.requests(), vec![1; world.servers.len()], "one call a target, in order, and no more");
+    }
+}
+
+fn strings(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_first_target_that_answers_is_the_only_one_called() {
+    let world = world(quick(), [Script::completion("first"), Script::completion("second")]).await;
+    let answer = world.complete(LONG).await.unwrap();
+    assert_eq!((answer.completion.text.as_str(), answer.target.name.as_str()), ("first", "t0"));
+    assert_eq!(answer.completion.usage, Some(Usage { input_tokens: 3, output_tokens: 2 }));
+    assert_eq!(answer.attempts[0].region.as_deref(), Some("eu"));
+    assert_eq!(world.requests(), [1, 0]);
+}
+
+#[tokio::test]
+async fn passing_failures_go_on_to_the_next_target() {
+    fails_over(&[|_| Script::error(500, "oops"), |_| Script::error(503, "busy")], &["t0=status", "t1=status", "t2=ok"])
+        .await;
+    fails_over(&[|_| Script::error(429, "slow down")], &["t0=rate_limited", "t1=ok"]).await;
+    fails_over(&[|_| Script::error(408, "late")], &["t0=status", "t1=ok"]).await;
+    fails_over(&[|_| Script::close(), |_| Script::garbage()], &["t0=broken", "t1=broken", "t2=ok"]).await;
+    fails_over(&[|_| Script::whole(200, "text/html", "<html>")], &["t0=malformed", "t1=ok"]).await;
+    fails_over(&[|_| Script::whole(200, "text/event-stream", b"data: \xff\n\n".to_vec())], &["t0=malformed", "t1=ok"])
+        .await;
+    fails_over(&[|_| Script::whole(200, "text/plain", vec![b' '; 20_000_000])], &["t0=too_large", "t1=ok"]).await;
+}
+
+#[tokio::test]
+async fn a_target_that_hangs_leaves_time_for_the_next() {
+    fails_over(&[|_| Script::hang()], &["t0=timeout", "t1=ok"]).await;
+    fails_over(&[|_| Script::events([Step::Hang])], &["t0=timeout", "t1=ok"]).await;
+
+    // Also without any configured timeout: by its share of the deadline.
+    let world = world(DispatchConfig::default(), [Script::hang(), Script::completion("good")]).await;
+    let answer = world.complete(Duration::from_secs(2)).await.unwrap();
+    assert_eq!(summary(&answer.attempts), ["t0=timeout", "t1=ok"]);
+    assert!(answer.attempts[0].duration >= Duration::from_millis(900), "{:?}", answer.attempts);
+    world.servers[0].client_gone(1).await;
+}
+
+#[tokio::test]
+async fn an_unreachable_or_unconfigured_provider_is_passed_over() {
+    let mut world = world(quick(), [Script::hang(), Script::hang(), Script::completion("good")]).await;
+    let target = |position: usize, provider: &str| {
+        Arc::new(Target { provider: provider.to_owned(), ..(*world.plan.targets[position]).clone() })
+    };
+    world.plan.targets[0] = target(0, "nobody");
+    world.servers.remove(1);
+    tokio::task::yield_now().await;
+    let attempts = world.complete(LONG).await.unwrap().attempts;
+    assert_eq!(summary(&attempts)[0], "t0=unconfigured");
+    assert_eq!(summary(&attempts)[2], "t2=ok");
+}
+
+#[tokio::test]
+async fn a_refused_request_is_not_tried_elsewhere() {
+    for status in [400, 401, 403, 404, 422] {
+        let world = world(quick(), [Script::error(status, "no"), Script::completion("never")]).await;
+        let unary = world.complete(LONG).await.unwrap_err();
+        let streamed = world.read(LONG).await.1.unwrap_err();
+        for error in [unary, streamed] {
+            assert_eq!((error.kind(), error.attempts()[0].status), ("rejected", Some(status)));
+            assert_eq!(error.attempts().len(), 1);
+        }
+        assert_eq!(world.requests(), [2, 0]);
+    }
+}
+
+#[tokio::test]
+async fn when_all_fail_the_error_tells_of_each() {
+    let world = world(quick(), [Script::error(500, "one"), Script::error(429, "two").header("retry-after", "9")]).await;
+    let error = world.complete(LONG).await.unwrap_err();
+    assert_eq!((error.kind(), summary(error.attempts())), ("all_failed", strings(&["t0=status", "t1=rate_limited"])));
+    assert_eq!(error.attempts()[1].retry_after, Some(Duration::from_secs(9)));
+    assert!(error.to_string().contains("t0: status 500: one; t1: status 429: two"), "{error}");
+    assert_eq!(world.read(LONG).await.1.unwrap_err().kind(), "all_failed");
+}
+
+#[tokio::test]
+async fn an_echoed_prompt_reaches_no_error() {
+    let world = world(quick(), [Script::error(500, "cannot answer 'a secret question'")]).await;
+    let error = world.complete(LONG).await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+}
+
+#[tokio::test]
+async fn attempts_can_be_limited() {
+    let world = world(quick(), [Script::error(500, "one"), Script::completion("never")]).await;
+    let deadline = Instant::now() + LONG;
+    let error = world.dispatcher.complete(&world.plan, &request(), deadline, Some(1)).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts().len()), ("all_failed", 1));
+}
+
+#[tokio::test]
+async fn an_empty_plan_is_an_error() {
+    let world = world(quick(), []).await;
+    assert_eq!(world.complete(LONG).await, Err(Error::NoTargets { refused: Vec::new() }));
+    assert_eq!(world.read(LONG).await.1, Err(Error::NoTargets { refused: Vec::new() }));
+}
+
+#[tokio::test]
+async fn the_deadline_bounds_everything() {
+    let world = world(DispatchConfig::default(), [Script::hang(), Script::hang()]).await;
+    let began = Instant::now();
+    let unary = world.complete(SOON * 2).await.unwrap_err();
+    let streamed = world.read(SOON * 2).await.1.unwrap_err();
+    for error in [unary, streamed] {
+        assert_eq!(error.kind(), "deadline_exceeded");
+        assert_eq!(summary(error.attempts()), ["t0=timeout", "t1=timeout"]);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    world.servers[1].client_gone(2).await;
+
+    let past = world.complete(Duration::ZERO).await.unwrap_err();
+    assert_eq!((past.kind(), past.attempts().len()), ("deadline_exceeded", 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_after_text_is_not_replaced() {
+    let check = async |ending: Vec<Step>, expected: &str| {
+        let steps = [Step::delta("Grü"), Step::delta("ezi")].into_iter().chain(ending);
+        let world = world(quick(), [Script::events(steps), Script::stream(&["never"])]).await;
+        let (text, last) = world.read(LONG).await;
+        let Err(Error::BrokenStream { attempts, delivered_chars }) = last else { panic!("{last:?}") };
+        assert_eq!((text.as_str(), delivered_chars, summary(&attempts)), ("Grüezi", 6, strings(&[expected])));
+        assert!(attempts[0].committed);
+        assert_eq!(world.requests(), [1, 0]);
+    };
+    check(vec![], "t0=truncated").await;
+    check(vec![Step::Close], "t0=broken").await;
+    check(vec![Step::Send(b"data: nonsense\n\n".to_vec())], "t0=malformed").await;
+    check(vec![Step::Send(b"data: {\"error\":{\"code\":400}}\n\n".to_vec())], "t0=status").await;
+    check(vec![Step::Hang], "t0=timeout").await;
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_stream_that_goes_on() {
+    let steps = std::iter::repeat_n([Step::delta("a"), Step::Pause(SOON / 5)], 200).flatten();
+    let world = world(quick(), [Script::events(steps)]).await;
+    let (text, last) = world.read(SOON * 2).await;
+    let error = last.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()[0].committed), ("deadline_exceeded", true));
+    assert!(!text.is_empty());
+    world.servers[0].client_gone(1).await;
+}
+
+#[tokio::test]
+async fn slow_pieces_are_not_silence() {
+    let pieces = std::iter::repeat_n([Step::Pause(SOON / 3), Step::delta("a")], 6).flatten();
+    let steps: Vec<Step> = pieces.chain([Step::stop(), Step::done()]).collect();
+    let world = world(quick(), [Script::events(steps)]).await;
+    let (text, end) = world.read(LONG).await;
+    assert_eq!(text, "aaaaaa");
+    assert!(matches!(end, Ok(DispatchEvent::End { finish: FinishReason::Stop, .. })), "{end:?}");
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_an_answer() {
+    let unary = world(quick(), [Script::completion(""), Script::completion("never")]).await;
+    assert_eq!(unary.complete(LONG).await.unwrap().completion.text, "");
+    let streamed = world(quick(), [Script::stream(&[]), Script::stream(&["never"])]).await;
+    let (text, end) = streamed.read(LONG).await;
+    assert!(text.is_empty() && end.is_ok(), "{end:?}");
+    assert_eq!((unary.requests(), streamed.requests()), (vec![1, 0], vec![1, 0]));
+}
+
+#[tokio::test]
+async fn a_stream_without_a_byte_goes_on_to_the_next_target() {
+    fails_over(
+        &[|stream| if stream { Script::events([]) } else { Script::error(500, "") }],
+        &["t0=truncated", "t1=ok"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn each_attempt_is_announced() {
+    let world = world(quick(), [Script::error(500, ""), Script::stream(&["a", "b"])]).await;
+    let events: Vec<_> = world.stream(LONG).map(|event| event.unwrap()).collect().await;
+    let announced = |position: usize| DispatchEvent::Attempting { target: world.plan.targets[position].clone() };
+    let text = |text: &str| DispatchEvent::Text(text.to_owned());
+    assert_eq!(events[..4], [announced(0), announced(1), text("a"), text("b")]);
+    let DispatchEvent::End { model, usage, .. } = &events[4] else { panic!("{:?}", events[4]) };
+    assert_eq!((model.as_deref(), usage.is_some(), events.len()), (Some("scripted"), true, 5));
+}
+
+#[tokio::test]
+async fn who_has_gone_gets_no_more_work_done() {
+    let world = Arc::new(world(DispatchConfig::default(), [Script::hang(), Script::completion("never")]).await);
+    let call = tokio::spawn({
+        let world = world.clone();
+        async move { world.complete(LONG).await }
+    });
+    world.servers[0].requested(1).await;
+    call.abort();
+    world.servers[0].client_gone(1).await;
+    assert_eq!(world.requests(), [1, 0]);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_closes_the_call() {
+    let script = Script::events([Step::delta("a"), Step::Hang]);
+    let world = world(DispatchConfig::default(), [script, Script::stream(&["never"])]).await;
+    let mut stream = world.stream(LONG);
+    assert!(matches!(stream.next().await, Some(Ok(DispatchEvent::Attempting { .. }))));
+    assert_eq!(world.requests(), [0, 0], "nothing is called before it is asked for");
+    assert_eq!(stream.next().await, Some(Ok(DispatchEvent::Text("a".to_owned()))));
+    drop(stream);
+    world.servers[0].client_gone(1).await;
+    assert_eq!(world.requests(), [1, 0]);
+}
+
+#[tokio::test]
+async fn the_demo_answers_a_plan_without_targets() {
+    let catalogue = crate::routing::Catalogue::new(&crate::routing::RoutingConfig::default()).unwrap();
+    let dispatcher = Dispatcher::new(Providers::new([]), DispatchConfig::default());
+    let answer =
+        dispatcher.complete(&catalogue.plan(None, &[]), &request(), Instant::now() + LONG, None).await.unwrap();
+    assert!(answer.completion.text.contains("demo"), "{}", answer.completion.text);
+    assert_eq!(summary(&answer.attempts), ["demo=ok"]);
+}
