@@ -10,9 +10,9 @@ use super::anthropic::Anthropic;
 use super::config::{Auth, Kind, ProviderConfig};
 use super::demo::Demo;
 use super::endpoint::Endpoint;
-use super::error::BuildError;
+use super::error::{BuildError, innermost};
 use super::gemini::Gemini;
-use super::http;
+use super::http::{self, Wiring};
 use super::openai::OpenAi;
 use super::secret::Secret;
 
@@ -38,8 +38,10 @@ impl ProviderConfig {
         let failed = |what: String| BuildError::Client { name: self.name.clone(), what };
         let base = self.base_url.as_deref().or(self.kind.official_url()).unwrap_or_default();
         let base = Url::parse(base).map_err(|error| failed(error.to_string()))?;
-        let client = http::client(self.connect_timeout, self.proxy.as_deref());
-        let client = client.map_err(|error| failed(format!("{:?}", error.without_url())))?;
+        let proxy = self.proxy.as_deref();
+        let tls = base.scheme() == "https" || proxy.is_some_and(|proxy| !proxy.starts_with("http://"));
+        let client = http::client(&Wiring { connect_timeout: self.connect_timeout, proxy, tls });
+        let client = client.map_err(|error| failed(innermost(&error.without_url())))?;
         let key = self.key(env)?;
         Ok(Endpoint { client, base, query: self.query.clone(), headers: self.headers(key.as_ref()), key })
     }

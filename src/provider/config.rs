@@ -57,7 +57,7 @@ pub struct ProviderConfig {
     pub max_tokens_field: Option<MaxTokensField>,
     /// Accepted only to be refused with advice. The value is dropped while it is read.
     #[serde(default)]
-    api_key: Option<IgnoredAny>,
+    pub api_key: Option<IgnoredAny>,
 }
 
 /// The wire format.

@@ -88,7 +88,7 @@ impl Error {
         Self::Malformed { what: what.into() }
     }
 
-    /// From the HTTP client, without the URL (its query may hold a key): the innermost cause says the most.
+    /// From the HTTP client, without the URL: its query may hold a key.
     pub(super) fn from_http(error: reqwest::Error) -> Self {
         let error = error.without_url();
         let what = bounded(&innermost(&error), MAX_MESSAGE_CHARS);
@@ -101,7 +101,8 @@ impl Error {
     }
 }
 
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+/// The innermost cause, which says the most.
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;

@@ -14,21 +14,32 @@ pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
 
+/// What a client is made of.
+pub(super) struct Wiring<'a> {
+    pub(super) connect_timeout: Duration,
+    pub(super) proxy: Option<&'a str>,
+    /// Without it no certificate authorities are loaded, so that a container without any can call a local server.
+    pub(super) tls: bool,
+}
+
 /// Makes a client. It follows no redirect, since the key would travel along, and takes no proxy from the environment.
 /// Responses are never decompressed, so that `MAX_BODY_BYTES` is what the wire carries.
-pub(super) fn client(connect_timeout: Duration, proxy: Option<&str>) -> Result<Client, reqwest::Error> {
+pub(super) fn client(wiring: &Wiring<'_>) -> Result<Client, reqwest::Error> {
     // Another part of the process may have installed one already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder()
+    let mut client = Client::builder()
         .user_agent(concat!("semroute/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(connect_timeout)
+        .connect_timeout(wiring.connect_timeout)
         .redirect(redirect::Policy::none())
         .referer(false)
         .no_proxy();
-    match proxy {
-        Some(proxy) => client.proxy(Proxy::all(proxy)?).build(),
-        None => client.build(),
+    if let Some(proxy) = wiring.proxy {
+        client = client.proxy(Proxy::all(proxy)?);
     }
+    if !wiring.tls {
+        client = client.tls_certs_only([]);
+    }
+    client.build()
 }
 
 /// Reads a whole body of at most `limit_bytes`.

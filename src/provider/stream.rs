@@ -43,9 +43,11 @@ fn from_bytes(
     }))
 }
 
+type Bytes = Pin<Box<dyn Stream<Item = Result<Vec<u8>, Error>> + Send>>;
+
 struct Reader<D> {
     /// `None` once nothing more is to be read.
-    bytes: Option<Pin<Box<dyn Stream<Item = Result<Vec<u8>, Error>> + Send>>>,
+    bytes: Option<Bytes>,
     parser: Parser,
     decoder: D,
     items: VecDeque<StreamItem>,
@@ -62,8 +64,7 @@ impl<D: Decoder> Reader<D> {
             if let Some(fault) = self.fault.take() {
                 return Some(Err(fault));
             }
-            let Some(bytes) = self.bytes.as_mut() else { return None };
-            let piece = bytes.next().await;
+            let piece = self.bytes.as_mut()?.next().await;
             if let Err(fault) = self.take(piece) {
                 self.bytes = None;
                 self.fault = Some(fault);
