@@ -4,6 +4,8 @@
 //! vote. Corpus: real token ids of an English sentence repeated to length; random unit vectors in 30 clusters, seed 1.
 //! Command: `cargo bench --bench decide`. The model is taken from `models/` (`semroute model pull` gets it).
 
+#![expect(clippy::expect_used, clippy::print_stderr, reason = "a bench that cannot run stops and says why")]
+
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;

@@ -66,7 +66,7 @@ pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
     if let Some(path) = &args.oos {
         rows.extend(read_labelled(path)?.into_iter().map(|row| (row, false)));
     }
-    let references = args.references.as_deref().map(|path| read_references(path)).transpose()?;
+    let references = args.references.as_deref().map(read_references).transpose()?;
     let embedding = Embedding::start(&config, &config.embedding.model, &ModelProgress::shared()).await?;
     let snapshot = match references {
         Some(files) => build(&files, &embedding, &config).await?,

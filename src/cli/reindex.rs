@@ -59,6 +59,7 @@ pub async fn run(args: ReindexArgs, config: Config) -> Result<Exit, CommandError
     let embedding = Embedding::start(&config, &model, &ModelProgress::shared()).await?;
     let request = BuildRequest {
         all: args.all,
+        rebuild: false,
         expected_revision: None,
         min_recall: (!args.force).then_some(args.min_recall),
         max_agreement_drop: (!args.force).then_some(args.max_agreement_drop),

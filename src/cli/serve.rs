@@ -1,7 +1,6 @@
 //! `semroute serve`: everything from an empty folder to a listening server, and its orderly end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -12,8 +11,7 @@ use super::{CommandError, Exit};
 use crate::app::{App, import_new_sets};
 use crate::config::Config;
 use crate::grpc::BoundServer;
-use crate::publish::{BuildError, BuildRequest};
-use crate::reference::{ReferenceSet, SetName};
+use crate::publish::bring_up;
 use crate::shutdown;
 
 /// Start the router.
@@ -63,7 +61,7 @@ pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
         note(&format!("Took the reference set {set} from {}", app.config.reference_prompts_dir.display()));
     }
     for set in app.store.list_sets().await? {
-        serve_set(&app, &set).await?;
+        bring_up(&app.live, &app.builder, &set, &BuildBar::new(set.name.as_str())).await?;
     }
     if app.live.snapshots().all().is_empty() {
         note(
@@ -72,41 +70,6 @@ pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
         );
     }
     Ok(app)
-}
-
-/// Loads what is published. What was never published, or was embedded with another model, is built.
-async fn serve_set(app: &App, set: &ReferenceSet) -> Result<(), CommandError> {
-    let loaded = match set.published {
-        Some(version) => Some(app.builder.load(&set.name, version).await),
-        None => None,
-    };
-    match loaded {
-        Some(Ok(snapshot)) => app.live.serve(snapshot),
-        Some(Err(BuildError::OtherModel { stored, .. })) => {
-            note(&format!("{}: embedded with model {stored}, embedding it anew", set.name));
-            build_set(app, &set.name).await?;
-        }
-        Some(Err(BuildError::Store(crate::reference::StoreError::EmbeddingsMissing { missing, .. }))) => {
-            note(&format!("{}: {missing} embeddings are missing, computing them", set.name));
-            build_set(app, &set.name).await?;
-        }
-        Some(Err(error @ BuildError::StoredEmbedding { .. })) => {
-            note(&format!("{}: {}, embedding the set anew", set.name, super::chain(&error)));
-            let request = BuildRequest { all: true, ..BuildRequest::default() };
-            let built = app.builder.build(&set.name, &request, &BuildBar::new(set.name.as_str())).await?;
-            app.live.serve(Arc::clone(&built.snapshot));
-        }
-        Some(Err(error)) => return Err(error.into()),
-        None if set.prompts == 0 => {}
-        None => build_set(app, &set.name).await?,
-    }
-    Ok(())
-}
-
-async fn build_set(app: &App, set: &SetName) -> Result<(), CommandError> {
-    let built = app.builder.build(set, &BuildRequest::default(), &BuildBar::new(set.as_str())).await?;
-    app.live.serve(built.snapshot);
-    Ok(())
 }
 
 fn greet(app: &App, address: SocketAddr, begun: Instant) {

@@ -61,7 +61,8 @@ mod tests {
         let turns = |turns: &[(Role, &str)]| -> Vec<Message> {
             turns.iter().map(|(role, text)| Message::new(*role, *text)).collect()
         };
-        let table: &[(&[(Role, &str)], Option<&str>)] = &[
+        type Case = (&'static [(Role, &'static str)], Option<&'static str>);
+        let table: &[Case] = &[
             (
                 &[(Role::System, "be brief"), (Role::User, "first"), (Role::Assistant, "a"), (Role::User, "last")],
                 Some("last"),

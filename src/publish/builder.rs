@@ -28,8 +28,10 @@ const KEEP_VERSIONS: u32 = 3;
 /// What is asked of a build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
-    /// Embed every text anew, and build even if nothing changed.
+    /// Embed every text anew. Builds even if nothing changed.
     pub all: bool,
+    /// Build even if nothing changed.
+    pub rebuild: bool,
     /// Build only this revision of the draft.
     pub expected_revision: Option<Revision>,
     /// Refuse to publish an index whose recall@10 is lower.
@@ -86,7 +88,9 @@ impl Builder {
             Some(version) => Some(self.store.get_version(set, version).await?),
             None => None,
         };
-        if let Some(live) = live.as_ref().filter(|live| !request.all && self.is_current(live, before.revision)) {
+        if let Some(live) =
+            live.as_ref().filter(|live| !request.all && !request.rebuild && self.is_current(live, before.revision))
+        {
             return self.unchanged(before.clone(), live.clone()).await;
         }
 
@@ -111,7 +115,7 @@ impl Builder {
             index: snapshot.index_report.kind,
             recall_at_10: snapshot.index_report.recall_at_10,
             agreement,
-            previous_agreement: live.as_ref().and_then(|live| report_of(live)).and_then(|report| report.agreement),
+            previous_agreement: live.as_ref().and_then(report_of).and_then(|report| report.agreement),
             relabelled,
             relabelled_examples,
             embed_seconds,

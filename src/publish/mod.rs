@@ -1,5 +1,6 @@
 //! From a set's draft to what is served: build a version, check it, make it live. Never on the request path.
 
+mod bring_up;
 mod builder;
 mod check;
 mod draft;
@@ -11,6 +12,7 @@ mod progress;
 mod report;
 mod sync;
 
+pub use bring_up::bring_up;
 pub use builder::{BuildRequest, Builder, Built, report_of};
 pub use draft::Draft;
 pub use error::BuildError;
