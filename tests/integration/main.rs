@@ -6,4 +6,6 @@
 mod scripted;
 mod server;
 
+mod python;
+mod reflection;
 mod routing;
