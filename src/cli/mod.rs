@@ -83,7 +83,9 @@ pub enum CommandError {
         #[source]
         source: tonic::transport::Error,
     },
-    #[error("{}: {}", .0.code(), .0.message())]
+    #[error("the server at {url} has gone, and gave no answer")]
+    Lost { url: String },
+    #[error("{} ({:?})", .0.message(), .0.code())]
     Answer(Box<tonic::Status>),
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),

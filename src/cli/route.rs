@@ -1,6 +1,8 @@
 //! `semroute route`: one decision, from a running server or from the store at hand.
 
+use std::error::Error;
 use std::io::Read;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,14 +10,19 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 use tonic::transport::{Channel, Endpoint};
 
+use super::progress::note;
 use super::serve;
 use super::{CommandError, Exit, print};
 use crate::config::Config;
 use crate::grpc::local::LocalRouter;
 use crate::grpc::pb;
+use crate::provider::DEMO;
 
 /// How long to look for a running server.
 const CONNECT: Duration = Duration::from_millis(300);
+
+/// How long to wait for an answer in silence.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Decide which route a text belongs to, and show the evidence.
 ///
@@ -30,8 +37,8 @@ pub struct RouteArgs {
     /// Reference set [default: the configured one].
     #[arg(long)]
     set: Option<String>,
-    /// Ask this server, for example http://127.0.0.1:50051.
-    #[arg(long, value_name = "URL", conflicts_with = "local")]
+    /// Ask this server, for example 127.0.0.1:50051.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "local")]
     server: Option<String>,
     /// Decide in this process even if a server runs.
     #[arg(long)]
@@ -58,10 +65,7 @@ pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> 
         }),
     };
     let response = match server(&args, &config).await? {
-        Some(channel) => {
-            let mut client = pb::router_service_client::RouterServiceClient::new(channel);
-            client.route(request).await.map_err(|status| CommandError::Answer(Box::new(status)))?.into_inner()
-        }
+        Some(server) => server.ask(request).await?,
         None => LocalRouter::new(&serve::prepare(config).await?)?
             .route(request)
             .await
@@ -80,21 +84,54 @@ fn read_text(text: &str) -> Result<String, CommandError> {
     Ok(read)
 }
 
+/// A server that a connection stands to.
+struct Server {
+    url: String,
+    channel: Channel,
+}
+
+impl Server {
+    async fn ask(self, request: pb::RouteRequest) -> Result<pb::RouteResponse, CommandError> {
+        let Self { url, channel } = self;
+        let mut client = pb::router_service_client::RouterServiceClient::new(channel);
+        let mut answer = pin!(client.route(request));
+        // The port of a server is open before it can answer: its first start takes a while.
+        let answered = match tokio::time::timeout(SILENCE, answer.as_mut()).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                note(&format!("The server at {url} has not answered yet; it may still be starting. Waiting ..."));
+                answer.await
+            }
+        };
+        answered.map(tonic::Response::into_inner).map_err(|status| match status.source() {
+            Some(_) => CommandError::Lost { url },
+            None => CommandError::Answer(Box::new(status)),
+        })
+    }
+}
+
 /// The named server, or one on the configured address; `None`: decide here.
-async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Channel>, CommandError> {
+async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Server>, CommandError> {
     if args.local {
         return Ok(None);
     }
-    if let Some(url) = &args.server {
-        let endpoint = Endpoint::from_shared(url.clone())
-            .map_err(|source| CommandError::Server { url: url.clone(), source })?
-            .connect_timeout(Duration::from_secs(5));
-        let channel = endpoint.connect().await.map_err(|source| CommandError::Server { url: url.clone(), source })?;
-        return Ok(Some(channel));
+    if let Some(address) = &args.server {
+        // The address as `semroute serve` prints it will do.
+        let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+        let failed = |source| CommandError::Server { url: url.clone(), source };
+        let endpoint = Endpoint::from_shared(url.clone()).map_err(failed)?.connect_timeout(Duration::from_secs(5));
+        let channel = endpoint.connect().await.map_err(failed)?;
+        return Ok(Some(Server { url, channel }));
     }
     let url = format!("http://{}", config.server.listen);
-    let Ok(endpoint) = Endpoint::from_shared(url) else { return Ok(None) };
-    Ok(endpoint.connect_timeout(CONNECT).connect().await.ok())
+    let Ok(endpoint) = Endpoint::from_shared(url.clone()) else { return Ok(None) };
+    match endpoint.connect_timeout(CONNECT).connect().await {
+        Ok(channel) => Ok(Some(Server { url, channel })),
+        Err(_) => {
+            note(&format!("No server answers at {}: deciding in this process.", config.server.listen));
+            Ok(None)
+        }
+    }
 }
 
 fn as_text(response: &pb::RouteResponse) -> String {
@@ -130,7 +167,10 @@ fn as_text(response: &pb::RouteResponse) -> String {
 }
 
 fn target_name(target: &pb::Target) -> String {
-    format!("{} ({} {})", target.name, target.provider, target.model)
+    if target.name == DEMO && target.provider == DEMO {
+        return "demo (built in; asks no model)".to_owned();
+    }
+    format!("{} (provider {}, model {})", target.name, target.provider, target.model)
 }
 
 fn scores_table(decision: &pb::Decision) -> Table {

@@ -1,6 +1,6 @@
 //! `semroute serve`: everything from an empty folder to a listening server, and its orderly end.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use clap::Args;
@@ -85,14 +85,35 @@ fn greet(app: &App, address: SocketAddr, begun: Instant) {
     }
     let threads = app.embedding.threads;
     note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
+    if !app.live.snapshots().all().is_empty() && app.live.snapshots().get(&app.config.default_set).is_none() {
+        note(&format!(
+            "The default set {:?} is not among them: requests must name their set, or default_set be configured.",
+            app.config.default_set,
+        ));
+    }
     if app.config.targets.is_empty() {
         note("No target is configured: Complete is answered by the built-in provider `demo`.");
     }
     note(&format!("Listening on {address} (ready in {:.1} s)", begun.elapsed().as_secs_f64()));
+    let (program, reached) = (program(), reached_at(address));
     note(&format!(
-        "\nTry, in another terminal:\n  semroute route --server http://{address} \"Why does my loop never end?\"\n\
+        "\nTry, in another terminal:\n  {program} route --server {reached} \"Why does my loop never end?\"\n\
          or, with reflection, any gRPC client:\n  \
-         grpcurl -plaintext -d '{{\"input\":{{\"text\":\"Translate this into French\"}}}}' {address} \
+         grpcurl -plaintext -d '{{\"input\":{{\"text\":\"Translate this into French\"}}}}' {reached} \
          semroute.v1.RouterService/Route\n"
     ));
+}
+
+/// This program as it was called: it need not be on the path.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "semroute".to_owned())
+}
+
+/// Where a client on this machine finds a server that listens on `address`, which may be "everywhere".
+fn reached_at(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
 }
