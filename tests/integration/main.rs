@@ -6,4 +6,5 @@
 mod scripted;
 mod server;
 
+mod embedding;
 mod routing;
