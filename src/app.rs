@@ -66,7 +66,7 @@ impl Embedding {
         let loaded = files.clone();
         let (queue, workers) = tokio::task::spawn_blocking(move || load(&loaded, &settings, threads))
             .await
-            .map_err(|panic| EmbedError::Panicked { what: panic.to_string() })??;
+            .map_err(|_| EmbedError::Panicked { step: "loading the model" })??;
         Ok(Self { files, queue, workers, threads })
     }
 

@@ -72,7 +72,7 @@ pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
         Some(files) => build(&files, &embedding, &config).await?,
         None => load(&args, &embedding, &config).await?,
     };
-    let concurrency = args.concurrency.unwrap_or(embedding.threads).max(1);
+    let concurrency = args.concurrency.unwrap_or(embedding.threads).clamp(1, embedding.queue.capacity());
     let cascade = Cascade::new(embedding.queue.clone(), None);
 
     let bar = Bar::new("Classifying", Unit::Items, Some(rows.len() as u64));
@@ -176,14 +176,17 @@ async fn classify(
     let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None };
     let begun = Instant::now();
     let decision: Decision = cascade.decide(Arc::clone(snapshot), &prompt, options).await?;
+    let latency = begun.elapsed();
+    // The vote's winner, whether or not it was chosen: an abstention too has a confidence.
+    let winner = decision.scores.first();
     Ok(Outcome {
-        latency: begun.elapsed(),
+        latency,
         text: row.text,
         expected: in_scope.then(|| row.label.to_string()),
         predicted: decision.route().map(|route| route.name.to_string()),
         decided_alone: decision.stage == Stage::Embedding,
-        score: decision.score(),
+        score: winner.map_or(0.0, |winner| winner.score),
         margin: decision.margin(),
-        similarity: decision.neighbours.first().map_or(-1.0, |neighbour| neighbour.similarity),
+        similarity: winner.map_or(-1.0, |winner| winner.similarity),
     })
 }

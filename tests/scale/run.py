@@ -59,12 +59,13 @@ def main() -> None:
         job.wait()
 
         with sqlite3.connect(root / "data" / "semroute.db") as store:
-            model = store.execute("SELECT model FROM versions").fetchone()[0]
+            version, model = store.execute("SELECT id, model FROM versions").fetchone()
             missing = store.execute("SELECT DISTINCT text_hash FROM missing_embeddings").fetchall()
             fake = list(zip(missing[:-EMBEDDED_BY_THE_JOB], vectors(1)))
             insert = "INSERT OR REPLACE INTO embeddings (text_hash, model, vector) VALUES (?, ?, ?)"
             store.executemany(insert, ((text_hash, model, vector) for (text_hash,), vector in fake))
-            store.executemany("DELETE FROM missing_embeddings WHERE text_hash = ?", (row for row, _ in fake))
+            done = "DELETE FROM missing_embeddings WHERE version_id = ? AND text_hash = ?"
+            store.executemany(done, ((version, text_hash) for (text_hash,), _ in fake))
         store.close()
         del fake
 
