@@ -52,6 +52,26 @@ pub(super) async fn expect_complete(
     Err(StoreError::EmbeddingsMissing { set: set.clone(), version, missing, model }.into())
 }
 
+/// What a version that is read lacks: counted in the embeddings themselves, since one may also be gone that was there
+/// when the version was built.
+async fn lacks_embeddings(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    version: Version,
+    frozen: &Frozen,
+) -> Result<StoreError, Fault> {
+    let missing: u64 = sqlx::query_scalar(
+        "SELECT count(DISTINCT v.text_hash) FROM version_prompts v
+         WHERE v.version_id = $1
+           AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.text_hash = v.text_hash AND e.model = $2)",
+    )
+    .bind(frozen.id)
+    .bind(&frozen.model)
+    .fetch_one(db)
+    .await?;
+    Ok(StoreError::EmbeddingsMissing { set: set.clone(), version, missing, model: Fingerprint(frozen.model.clone()) })
+}
+
 /// Notes which texts of a new version are to be embedded: those that lack an embedding, or all of them.
 pub(super) async fn note_missing(db: &mut SqliteConnection, frozen: &Frozen, anew: bool) -> Result<(), Fault> {
     sqlx::query(
@@ -116,11 +136,8 @@ pub(super) async fn prompts(
 
     let mut prompts = Vec::with_capacity(rows.len());
     for (id, route, text, vector) in rows {
-        let Some(vector) = vector else {
-            expect_complete(db, set, version, &frozen).await?;
-            return Err(Fault::Damaged(format!("an embedding of version {version} of {set} is gone")));
-        };
-        let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector)?);
+        let Some(vector) = vector else { return Err(lacks_embeddings(db, set, version, &frozen).await?.into()) };
+        let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector));
         prompts.push(VersionPrompt { id, route, text, embedding });
     }
     Ok(prompts)
