@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod expect;
 #[path = "../support/scripted.rs"]
 mod scripted;
 mod server;
 
+mod managing;
 mod routing;
