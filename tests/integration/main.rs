@@ -8,4 +8,5 @@ mod scripted;
 mod server;
 
 mod managing;
+mod publishing;
 mod routing;
