@@ -178,10 +178,8 @@ impl Served {
     /// Waits until it listens; its address.
     pub(crate) async fn listens(&mut self) -> String {
         let found = tokio::time::timeout(PATIENCE, self.address.wait_for(Option::is_some)).await;
-        match found.expect("it listens in time") {
-            Ok(address) => address.clone().unwrap(),
-            Err(_) => panic!("it ended:\n{}", self.log()),
-        }
+        let found = found.expect("it listens in time").map(|address| address.clone()).ok().flatten();
+        found.unwrap_or_else(|| panic!("it ended:\n{}", self.log()))
     }
 
     pub(crate) fn url(&self) -> String {

@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+mod binary;
 mod expect;
 #[path = "../support/scripted.rs"]
 mod scripted;
 mod server;
 
+mod command;
+mod damage;
+mod kills;
 mod managing;
 mod publishing;
 mod routing;

@@ -114,8 +114,11 @@ async fn sets_come_change_and_go() {
     let mut references = References(server.references().await);
     let policy = pb::SetPolicy { min_score: Some(0.25), ..Default::default() };
     let wanted = pb::ReferenceSet { description: "größer".to_owned(), policy: Some(policy), ..set("Prüfung 1") };
-    let request =
-        pb::UpsertSetRequest { set: Some(wanted.clone()), expected_revision: Some(0), ..pb::UpsertSetRequest::default() };
+    let request = pb::UpsertSetRequest {
+        set: Some(wanted.clone()),
+        expected_revision: Some(0),
+        ..pb::UpsertSetRequest::default()
+    };
     let made = references.upsert_set(request.clone()).await.unwrap();
     assert_eq!((made.name.as_str(), made.revision, made.published_version), ("Prüfung 1", 1, 0));
     // What was not given has its default, and is told.
@@ -126,7 +129,10 @@ async fn sets_come_change_and_go() {
     assert_eq!(listed.iter().map(|set| set.name.as_str()).collect::<Vec<_>>(), ["Prüfung 1", "small"]);
 
     stale(references.upsert_set(request.clone()).await, "Prüfung 1");
-    stale(references.upsert_set(pb::UpsertSetRequest { expected_revision: Some(9), ..request.clone() }).await, "Prüfung 1");
+    stale(
+        references.upsert_set(pb::UpsertSetRequest { expected_revision: Some(9), ..request.clone() }).await,
+        "Prüfung 1",
+    );
     let absent = pb::UpsertSetRequest { set: Some(set("absent")), expected_revision: Some(3), ..Default::default() };
     stale(references.upsert_set(absent).await, "absent");
 
@@ -215,7 +221,8 @@ async fn prompts_come_change_and_go_all_or_none() {
     references.make_route("s", "a").await;
     references.make_route("s", "b").await;
 
-    let first = references.write("s", vec![write("", "a", "eins"), expecting(0, write("2", "a", "zwei"))]).await.unwrap();
+    let first =
+        references.write("s", vec![write("", "a", "eins"), expecting(0, write("2", "a", "zwei"))]).await.unwrap();
     let id = first[0].id.clone();
     assert_eq!((id.len(), first[1].id.as_str()), (16, "2"));
     assert_eq!(references.get("s", &id).await.unwrap(), first[0]);
@@ -327,7 +334,8 @@ async fn every_violated_field_is_named() {
     }
     references.upsert_set(policy(default_route("r"))).await.unwrap();
     let unasked = pb::SetPolicy { fallback: pb::FallbackKind::Abstain.into(), ..default_route("r") };
-    let unasked = pb::SetPolicy { default_route: "r".to_owned(), fallback: pb::FallbackKind::Abstain.into(), ..unasked };
+    let unasked =
+        pb::SetPolicy { default_route: "r".to_owned(), fallback: pb::FallbackKind::Abstain.into(), ..unasked };
     violated(references.upsert_set(policy(unasked)).await, &["set.policy.default_route"]);
     let unknown = pb::SetPolicy { fallback: 77, ..Default::default() };
     violated(references.upsert_set(policy(unknown)).await, &["set.policy.fallback"]);
@@ -342,11 +350,11 @@ async fn every_violated_field_is_named() {
         update_mask: Some(prost_types::FieldMask { paths: vec!["revision".to_owned()] }),
         expected_revision: None,
     };
-    let expected =
-        ["set.name", "set.description", "set.policy.default_route", "set.policy.min_score", "update_mask"];
+    let expected = ["set.name", "set.description", "set.policy.default_route", "set.policy.min_score", "update_mask"];
     violated(references.upsert_set(everything).await, &expected);
 
-    let upsert_route = |set: &str, route| pb::UpsertRouteRequest { set: set.to_owned(), route, expected_revision: None };
+    let upsert_route =
+        |set: &str, route| pb::UpsertRouteRequest { set: set.to_owned(), route, expected_revision: None };
     violated(references.upsert_route(upsert_route("", None)).await, &["set", "route"]);
     violated(references.upsert_route(upsert_route("s", Some(route("none")))).await, &["route.name"]);
     let bad = pb::Route {
@@ -476,7 +484,8 @@ async fn an_import_takes_many_and_refuses_what_cannot_be() {
         (from..to).map(|n| prompt("", "r", &format!("text {n}"))).collect()
     };
     // More than a call may write, and more than an exported page.
-    let imported = references.import(vec![message("s", many(0, 1_500)), message("", many(1_500, 2_100))]).await.unwrap();
+    let imported =
+        references.import(vec![message("s", many(0, 1_500)), message("", many(1_500, 2_100))]).await.unwrap();
     assert_eq!(imported.received, 2_100);
     let exported = references.export("s").await.unwrap();
     assert_eq!(exported.len(), 2_100);

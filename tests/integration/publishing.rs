@@ -88,8 +88,7 @@ async fn elsewhere(server: &TestServer, model: Option<&str>) -> (Arc<dyn Store>,
     let embedding = &server.app.embedding;
     let model = model.map_or_else(|| embedding.files.fingerprint(), |model| Fingerprint(model.to_owned()));
     let dimension = embedding.files.manifest().dimension;
-    let builder =
-        Builder::new(Arc::clone(&store), embedding.queue.clone(), model, dimension, IndexConfig::default());
+    let builder = Builder::new(Arc::clone(&store), embedding.queue.clone(), model, dimension, IndexConfig::default());
     (store, builder)
 }
 
@@ -101,7 +100,10 @@ struct Said {
 }
 
 /// Asks until it is told to stop; every call must be answered.
-async fn ask(mut router: pb::router_service_client::RouterServiceClient<tonic::transport::Channel>, stop: Arc<AtomicBool>) -> Vec<Said> {
+async fn ask(
+    mut router: pb::router_service_client::RouterServiceClient<tonic::transport::Channel>,
+    stop: Arc<AtomicBool>,
+) -> Vec<Said> {
     let mut said = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let mut request = route_request(["how do I bake bread", "what is 3 plus 4"][said.len() % 2]);
@@ -135,7 +137,9 @@ async fn no_answer_is_lost_or_mixed_while_versions_change() {
         let prompts: Vec<(&str, &str, &str)> =
             texts.iter().enumerate().map(|(at, text)| (*text, names[at / 2].as_str(), *text)).collect();
         write(&server, &prompts).await;
-        for route in references.list_routes(pb::ListRoutesRequest { set: SET.to_owned() }).await.unwrap().into_inner().routes {
+        for route in
+            references.list_routes(pb::ListRoutesRequest { set: SET.to_owned() }).await.unwrap().into_inner().routes
+        {
             if !names.contains(&route.name) {
                 let request = pb::DeleteRouteRequest {
                     set: SET.to_owned(),
@@ -163,7 +167,12 @@ async fn no_answer_is_lost_or_mixed_while_versions_change() {
         answers += said.len();
         assert!(said.windows(2).all(|pair| pair[0].version <= pair[1].version), "a version came back");
         for said in said {
-            assert_eq!(said.generations, BTreeSet::from([generation_of[&said.version].clone()]), "version {}", said.version);
+            assert_eq!(
+                said.generations,
+                BTreeSet::from([generation_of[&said.version].clone()]),
+                "version {}",
+                said.version
+            );
         }
     }
     assert!(answers >= 4, "{answers} answers say little");
