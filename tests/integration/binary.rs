@@ -198,10 +198,6 @@ impl Served {
         pb::reference_service_client::ReferenceServiceClient::new(self.channel().await)
     }
 
-    pub(crate) async fn admin(&self) -> pb::admin_service_client::AdminServiceClient<Channel> {
-        pb::admin_service_client::AdminServiceClient::new(self.channel().await)
-    }
-
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         send(name, &self.child);

@@ -1,6 +1,7 @@
 //! Files that are not what they were: the store, its embeddings, the model, the reference prompts. What can be made
 //! again is made again; everything else is named, at once and without a panic.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ async fn a_store_that_cannot_be_used_is_named() {
         ("UPDATE sets SET policy = '{'", "policy"),
         ("UPDATE sets SET name = ''", "name"),
         ("UPDATE routes SET targets = '7'", "targets"),
-        ("UPDATE prompts SET text_hash = x'00'", ""),
+        ("UPDATE texts SET text = 'quite another text' WHERE id = 3", "not the one that was written"),
     ] {
         std::fs::remove_dir_all(home.path("data")).unwrap();
         std::fs::create_dir(home.path("data")).unwrap();
@@ -139,12 +140,13 @@ async fn damaged_embeddings_are_made_again() {
         ("all gone", "DELETE FROM embeddings".to_owned()),
         ("wrong dimension", format!("UPDATE embeddings SET vector = x'0000803f' WHERE id = ({first_text})")),
         ("empty", format!("UPDATE embeddings SET vector = x'' WHERE id = ({first_text})")),
-        ("no floats", format!("UPDATE embeddings SET vector = vector || x'00' WHERE id = ({first_text})")),
+        ("no floats", format!("UPDATE embeddings SET vector = substr(vector, 1, 1535) WHERE id = ({first_text})")),
         ("NaN", format!("UPDATE embeddings SET vector = x'{nan}' WHERE id = ({first_text})")),
         ("zero", format!("UPDATE embeddings SET vector = x'{zero}' WHERE id = ({first_text})")),
         ("norm 19", format!("UPDATE embeddings SET vector = x'{long}'")),
         ("of another model", "UPDATE embeddings SET model = 'feedfacefeedface'".to_owned()),
     ];
+    let mut vectors: HashMap<String, Vector> = HashMap::new();
     for (case, statement) in cases {
         execute(&path, &statement).await;
         let live = LiveSets::new(app.store.clone(), app.builder.clone(), SnapshotCell::default());
@@ -159,13 +161,16 @@ async fn damaged_embeddings_are_made_again() {
         assert_eq!(snapshot.references.len(), 32, "{case}");
         // Every prompt is found by its own text.
         for (row, reference) in snapshot.references.iter().enumerate() {
-            let vector: Vector =
-                app.embedding.queue.embed_patiently(reference.text.as_ref().into()).await.unwrap().embedding;
-            let nearest = snapshot.nearest(&vector, 1)[0];
+            let text = reference.text.to_string();
+            let vector = match vectors.get(&text) {
+                Some(vector) => vector,
+                None => {
+                    let embedded = app.embedding.queue.embed_patiently(text.as_str().into()).await.unwrap();
+                    vectors.entry(text).or_insert(embedded.embedding)
+                }
+            };
+            let nearest = snapshot.nearest(vector, 1)[0];
             assert!(nearest.reference as usize == row && nearest.similarity > 0.999, "{case}: {nearest:?}");
-            if case != "all gone" && row == 3 {
-                break;
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::fault::Fault;
-use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_vector};
+use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_text, to_vector};
 use super::versions::{self, Frozen};
 use crate::reference::{Fingerprint, ReferenceId, RouteName, SetName, StoreError, TextHash, Version, VersionPrompt};
 
@@ -22,7 +22,7 @@ pub(super) async fn missing(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    rows.into_iter().map(|(hash, text)| Ok((to_hash(&hash)?, text))).collect()
+    rows.into_iter().map(|(hash, text)| Ok((to_hash(&hash)?, to_text(&hash, text)?))).collect()
 }
 
 pub(super) async fn count_missing(db: &mut SqliteConnection, set: &SetName, version: Version) -> Result<u64, Fault> {
@@ -120,8 +120,8 @@ pub(super) async fn prompts(
     limit: u32,
 ) -> Result<Vec<VersionPrompt>, Fault> {
     let frozen = versions::frozen(db, set, version).await?;
-    let rows: Vec<(String, String, String, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT p.id, p.route, t.text, e.vector
+    let rows: Vec<(String, String, Vec<u8>, String, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT p.id, p.route, p.text_hash, t.text, e.vector
          FROM version_prompts p
          JOIN texts t ON t.hash = p.text_hash
          LEFT JOIN embeddings e ON e.text_hash = p.text_hash AND e.model = $2
@@ -135,7 +135,8 @@ pub(super) async fn prompts(
     .await?;
 
     let mut prompts = Vec::with_capacity(rows.len());
-    for (id, route, text, vector) in rows {
+    for (id, route, hash, text, vector) in rows {
+        let text = to_text(&hash, text)?;
         let Some(vector) = vector else { return Err(lacks_embeddings(db, set, version, &frozen).await?.into()) };
         let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector));
         prompts.push(VersionPrompt { id, route, text, embedding });

@@ -41,6 +41,15 @@ pub(super) fn to_hash(bytes: &[u8]) -> Result<TextHash, Fault> {
     Ok(TextHash(hash))
 }
 
+/// A text, if it is the one that was written: what is stored under a hash can be told from what only lies there.
+pub(super) fn to_text(hash: &[u8], text: String) -> Result<String, Fault> {
+    let hash = to_hash(hash)?;
+    if hash == TextHash::of(&text) {
+        return Ok(text);
+    }
+    Err(Fault::Damaged(format!("the text of a reference prompt is not the one that was written (hash {hash})")))
+}
+
 pub(super) fn from_vector(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
