@@ -121,7 +121,6 @@ async fn a_data_dir_that_cannot_hold_a_store_is_named() {
     if std::fs::write(home.path("data/probe"), "").is_err() {
         home.run(&["serve"]).await.failed(1, &["semroute.db", "cannot be used"]);
     }
-    #[expect(clippy::permissions_set_readonly_false, reason = "so that the folder can be removed")]
     read_only(false);
 }
 

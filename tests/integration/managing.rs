@@ -456,7 +456,8 @@ async fn what_is_imported_is_exported() {
     let brief = |prompt: &pb::ReferencePrompt| (prompt.route.clone(), prompt.text.clone());
     let mut found: Vec<_> = exported.iter().map(brief).collect();
     let mut expected: Vec<_> = prompts[..5].iter().map(brief).collect();
-    (found.sort(), expected.sort());
+    found.sort();
+    expected.sort();
     assert_eq!(found, expected);
 
     let again = references.import(messages()).await.unwrap();

@@ -111,6 +111,9 @@ pub(super) async fn put(
     Ok(())
 }
 
+/// Id, route, hash and text of a prompt, and the vector if there is one.
+type Row = (String, String, Vec<u8>, String, Option<Vec<u8>>);
+
 /// The prompts of a version with their embeddings.
 pub(super) async fn prompts(
     db: &mut SqliteConnection,
@@ -120,7 +123,7 @@ pub(super) async fn prompts(
     limit: u32,
 ) -> Result<Vec<VersionPrompt>, Fault> {
     let frozen = versions::frozen(db, set, version).await?;
-    let rows: Vec<(String, String, Vec<u8>, String, Option<Vec<u8>>)> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(
         "SELECT p.id, p.route, p.text_hash, t.text, e.vector
          FROM version_prompts p
          JOIN texts t ON t.hash = p.text_hash
