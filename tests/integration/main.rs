@@ -14,6 +14,7 @@ mod server;
 mod command;
 #[cfg(unix)]
 mod damage;
+mod embedding;
 #[cfg(unix)]
 mod kills;
 mod managing;
