@@ -14,7 +14,7 @@ use crate::embed::{
 };
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
-use crate::publish::{BuildError, Builder, LiveSets};
+use crate::publish::{BuildError, Builder, LiveSets, is_half_taken, sync_files};
 use crate::reference::{FileError, NameError, SetName, SnapshotCell, Store, StoreError, read_directory};
 use crate::store::SqliteStore;
 
@@ -154,18 +154,27 @@ fn llm_stage(providers: &Providers, config: &LlmConfig) -> Result<LlmStage, Star
     Ok(LlmStage::new(Arc::clone(provider), config.clone()))
 }
 
-/// Takes sets of the configured folder into the store that it does not have yet; returns their names.
+/// Takes sets of the configured folder into the store that it does not have yet, or not yet wholly; returns their names.
 pub async fn import_new_sets(store: &dyn Store, folder: &Path) -> Result<Vec<SetName>, StartError> {
     let mut imported = Vec::new();
     for path in set_folders(folder)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let name = SetName::new(name)?;
-        match store.get_set(&name).await {
-            Ok(_) => continue,
-            Err(StoreError::UnknownSet { .. }) => {}
+        let present = match store.get_set(&name).await {
+            Ok(present) => Some(present),
+            Err(StoreError::UnknownSet { .. }) => None,
             Err(error) => return Err(error.into()),
+        };
+        if present.as_ref().is_some_and(|present| present.published.is_some()) {
+            continue;
         }
-        crate::publish::sync_files(store, read_directory(&path)?).await?;
+        let files = read_directory(&path)?;
+        if let Some(present) = present
+            && !is_half_taken(store, &present, &files).await?
+        {
+            continue;
+        }
+        sync_files(store, files).await?;
         imported.push(name);
     }
     Ok(imported)

@@ -12,13 +12,13 @@ use crate::app::{App, import_new_sets};
 use crate::config::Config;
 use crate::grpc::BoundServer;
 use crate::publish::bring_up;
-use crate::shutdown;
+use crate::shutdown::Signals;
 
 /// Start the router.
 ///
 /// The first start gets the embedding model, takes the reference sets of the folder reference-prompts into the store,
 /// embeds them and builds their index; later starts reuse all of it. Stops on Ctrl-C or SIGTERM, after the requests
-/// under way are answered.
+/// under way are answered; a second signal stops it at once.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  semroute serve\n  semroute serve --listen 0.0.0.0:8443 --config /etc/semroute.toml"
@@ -31,12 +31,13 @@ pub struct ServeArgs {
 
 pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> {
     let begun = Instant::now();
+    let signals = Signals::listen().map_err(CommandError::Signals)?;
     // First the port: an address in use is better heard of before a minute of work.
     let server = BoundServer::bind(args.listen.unwrap_or(config.server.listen)).await?;
     // A signal during the long first start ends it as well.
     let app = tokio::select! {
         app = prepare(config) => app?,
-        () = shutdown::signal() => {
+        () = signals.first() => {
             note("stopped before the start was complete; the next start takes up from here");
             return Ok(Exit::Failure);
         }
@@ -44,14 +45,28 @@ pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> 
     app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
     greet(&app, server.address(), begun);
 
-    server.run(&app, shutdown::signal()).await?;
-    note("stopping ...");
+    tokio::select! {
+        ended = run_and_drain(&app, server, &signals) => ended.map(|()| Exit::Success),
+        () = signals.second() => {
+            note("stopped at once, at the second signal");
+            Ok(Exit::Failure)
+        }
+    }
+}
+
+async fn run_and_drain(app: &App, server: BoundServer, signals: &Signals) -> Result<(), CommandError> {
+    let first = signals.first();
+    let stop = async move {
+        first.await;
+        note("stopping ...");
+    };
+    server.run(app, stop).await?;
     app.stop.cancel();
     app.tasks.close();
     if tokio::time::timeout(app.config.server.drain_timeout, app.tasks.wait()).await.is_err() {
         tracing::warn!("a background task did not stop in time");
     }
-    Ok(Exit::Success)
+    Ok(())
 }
 
 /// An app that serves every set of its store.

@@ -82,9 +82,9 @@ impl BoundServer {
         let router = pb::router_service_server::RouterServiceServer::new(services.router)
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
+        // Its answers bound themselves, and one that repeats a message of the greatest size is a little longer.
         let references = pb::reference_service_server::ReferenceServiceServer::new(services.references)
-            .max_decoding_message_size(limit)
-            .max_encoding_message_size(limit);
+            .max_decoding_message_size(limit);
         let admin = pb::admin_service_server::AdminServiceServer::new(services.admin);
 
         // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to that.
@@ -143,7 +143,7 @@ impl Services {
         };
         let routing = routing_table(config)?;
         let router = router_service_with(app, Arc::clone(&routing))?;
-        let references = ReferenceService::new(Arc::clone(&app.store), operations.clone());
+        let references = ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone());
         let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
         Ok(Self { router, references, admin })
     }

@@ -155,9 +155,11 @@ pub(super) fn from_build(error: &BuildError) -> Status {
         BuildError::StaleDraft { set, .. } => {
             Reason::StaleRevision.resource(Code::Aborted, "revision", set.as_str(), message)
         }
-        BuildError::AlreadyBuilding { .. } => Reason::AlreadyBuilding.status(Code::Aborted, message),
+        BuildError::AlreadyBuilding { .. } | BuildError::Superseded { .. } => {
+            Reason::AlreadyBuilding.status(Code::Aborted, message)
+        }
         BuildError::OtherModel { .. } => Reason::ModelMismatch.status(Code::FailedPrecondition, message),
-        BuildError::LowRecall { .. } | BuildError::Disagreement { .. } => {
+        BuildError::LowRecall { .. } | BuildError::Disagreement { .. } | BuildError::UnknownDefaultRoute { .. } => {
             Reason::BuildRefused.status(Code::FailedPrecondition, message)
         }
         BuildError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),

@@ -100,11 +100,34 @@ impl SnapshotCell {
         });
     }
 
-    pub fn withdraw(&self, set: &SetName) {
+    /// Publishes `snapshot` if what stands there for its set is still `before`. For those who act on what a store said
+    /// some time ago: whoever published in between knew better.
+    pub fn replace(&self, before: Option<&Arc<Snapshot>>, snapshot: &Arc<Snapshot>) {
+        self.change_if(before, &snapshot.set, |published| {
+            published.insert(snapshot.set.clone(), Arc::clone(snapshot));
+        });
+    }
+
+    /// Withdraws a snapshot if it still stands there.
+    pub fn withdraw(&self, snapshot: &Arc<Snapshot>) {
+        self.change_if(Some(snapshot), &snapshot.set, |published| {
+            published.remove(&snapshot.set);
+        });
+    }
+
+    fn change_if(&self, before: Option<&Arc<Snapshot>>, set: &SetName, change: impl Fn(&mut Published)) {
         self.0.rcu(|published| {
+            let unchanged = match (published.get(set), before) {
+                (None, None) => true,
+                (Some(present), Some(before)) => Arc::ptr_eq(present, before),
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            if !unchanged {
+                return Arc::clone(published);
+            }
             let mut published = Published::clone(published);
-            published.remove(set);
-            published
+            change(&mut published);
+            Arc::new(published)
         });
     }
 }

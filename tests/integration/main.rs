@@ -2,9 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+// Signals and links as Unix has them.
+#[cfg(unix)]
+mod binary;
+mod expect;
 #[path = "../support/scripted.rs"]
 mod scripted;
 mod server;
 
+#[cfg(unix)]
+mod command;
+#[cfg(unix)]
+mod damage;
 mod embedding;
+#[cfg(unix)]
+mod kills;
+mod managing;
+mod publishing;
 mod routing;

@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) const MODEL: &str = "all-MiniLM-L6-v2";
 
 /// The small set: four routes that are easy to tell apart, eight prompts each.
-const PROMPTS: [(&str, [&str; 8]); 4] = [
+pub(crate) const PROMPTS: [(&str, [&str; 8]); 4] = [
     (
         "maths",
         [
