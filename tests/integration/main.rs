@@ -4,7 +4,14 @@
 
 #[path = "../support/scripted.rs"]
 mod scripted;
+mod outcome;
+mod raw;
 mod server;
 
+mod completing;
 mod embedding;
+mod limits;
+mod llm;
 mod routing;
+mod shutdown;
+mod streaming;
