@@ -230,3 +230,15 @@ pub(crate) fn route_request(prompt: &str) -> pb::RouteRequest {
 pub(crate) fn complete_request(prompt: &str) -> pb::CompleteRequest {
     pb::CompleteRequest { input: text(prompt), ..pb::CompleteRequest::default() }
 }
+
+/// Calls until it succeeds, at most 10 s: for what becomes true soon after something else.
+pub(crate) async fn until_ok<T>(call: impl AsyncFn() -> Result<T, tonic::Status>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(status) if begun.elapsed() > Duration::from_secs(10) => panic!("still {status:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
