@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+// Signals and links as Unix has them.
+#[cfg(unix)]
 mod binary;
 mod expect;
 mod outcome;
@@ -10,10 +12,13 @@ mod raw;
 mod scripted;
 mod server;
 
+#[cfg(unix)]
 mod command;
 mod completing;
+#[cfg(unix)]
 mod damage;
 mod embedding;
+#[cfg(unix)]
 mod kills;
 mod limits;
 mod llm;
