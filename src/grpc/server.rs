@@ -73,11 +73,9 @@ impl BoundServer {
         let services = Services::new(app)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         report_all(&health, ServingStatus::Serving).await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(ServeError::Reflection)?;
+        // Old clients, and those of Python to this day, know the draft of reflection only.
+        let reflection = reflection_builder().build_v1().map_err(ServeError::Reflection)?;
+        let draft_reflection = reflection_builder().build_v1alpha().map_err(ServeError::Reflection)?;
         let limit = app.config.server.max_message_bytes;
         let router = pb::router_service_server::RouterServiceServer::new(services.router)
             .max_decoding_message_size(limit)
@@ -102,6 +100,7 @@ impl BoundServer {
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(health_service)
             .add_service(reflection)
+            .add_service(draft_reflection)
             .add_service(router)
             .add_service(references)
             .add_service(admin)
@@ -153,6 +152,13 @@ async fn report_all(health: &HealthReporter, status: ServingStatus) {
     for service in SERVICES {
         health.set_service_status(service, status).await;
     }
+}
+
+/// What both versions of reflection tell.
+fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// The routing service by itself.

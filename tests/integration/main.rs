@@ -24,6 +24,7 @@ mod limits;
 mod llm;
 mod managing;
 mod publishing;
+mod python;
 mod routing;
 mod shutdown;
 mod streaming;
