@@ -63,7 +63,7 @@ async fn serve() -> App {
     let app = App::start(config, &Silent::shared()).await.expect("the service starts");
     import_new_sets(app.store.as_ref(), &app.config.reference_prompts_dir).await.expect("the starter set");
     for set in app.store.list_sets().await.expect("the sets") {
-        bring_up(&app.live, &app.builder, &set, &Counters::default()).await.expect("a version");
+        bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.expect("a version");
     }
     app
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::building::BuildBar;
 use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit};
-use crate::app::{App, import_new_sets};
+use crate::app::{App, import_new_sets, sets_in_files};
 use crate::config::Config;
 use crate::grpc::BoundServer;
 use crate::publish::bring_up;
@@ -75,8 +75,10 @@ pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
     for set in import_new_sets(app.store.as_ref(), &app.config.reference_prompts_dir).await? {
         note(&format!("Took the reference set {set} from {}", app.config.reference_prompts_dir.display()));
     }
+    let from_files = sets_in_files(&app.config.reference_prompts_dir)?;
     for set in app.store.list_sets().await? {
-        bring_up(&app.live, &app.builder, &set, &BuildBar::new(set.name.as_str())).await?;
+        let came_from_files = from_files.contains(&set.name);
+        bring_up(&app.live, &app.builder, &set, came_from_files, &BuildBar::new(set.name.as_str())).await?;
     }
     if app.live.snapshots().all().is_empty() {
         note(

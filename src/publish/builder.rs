@@ -156,6 +156,11 @@ impl Builder {
         Ok(())
     }
 
+    /// Whether a version was made of this revision of its set's draft.
+    pub(super) async fn draft_is(&self, set: &SetName, version: Version, draft: Revision) -> Result<bool, BuildError> {
+        Ok(self.store.get_version(set, version).await?.draft_revision == draft)
+    }
+
     /// Loads a version that was built before.
     pub async fn load(&self, set: &SetName, version: Version) -> Result<Arc<Snapshot>, BuildError> {
         let version = self.store.get_version(set, version).await?;

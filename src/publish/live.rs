@@ -45,6 +45,17 @@ impl LiveSets {
         self.cell.publish(snapshot);
     }
 
+    /// Notes why a published version is not served; what was served of the set before stays.
+    pub(super) fn cannot_serve(&self, set: &SetName, version: Version, what: &str) {
+        tracing::error!(set = %set, version, what, "the published version cannot be served");
+        self.lock().insert(set.clone(), Problem { version, what: what.to_owned() });
+    }
+
+    /// Why the published version of a set is not served, if that is so.
+    pub fn problem(&self, set: &str) -> Option<Problem> {
+        self.lock().get(set).cloned()
+    }
+
     /// Sets whose published version cannot be served, with the reason.
     pub fn problems(&self) -> Vec<(SetName, Problem)> {
         self.lock().iter().map(|(set, problem)| (set.clone(), problem.clone())).collect()
@@ -115,8 +126,7 @@ impl LiveSets {
             Err(BuildError::Store(StoreError::UnknownVersion { .. } | StoreError::UnknownSet { .. })) => {}
             Err(BuildError::Store(error @ StoreError::Unavailable { .. })) => return Err(error),
             Err(error) => {
-                tracing::error!(set = %set, version, %error, "the published version cannot be served");
-                self.lock().insert(set.clone(), Problem { version, what: error.to_string() });
+                self.cannot_serve(set, version, &error.to_string());
             }
         }
         Ok(())

@@ -154,7 +154,7 @@ async fn damaged_embeddings_are_made_again() {
         assert!(live.snapshots().all().is_empty() && live.problems().len() == 1, "{case}");
         let set = app.store.get_set(&set_name()).await.unwrap();
         let counters = Counters::default();
-        bring_up(&live, &app.builder, &set, &counters).await.unwrap_or_else(|error| panic!("{case}: {error}"));
+        bring_up(&live, &app.builder, &set, true, &counters).await.unwrap_or_else(|error| panic!("{case}: {error}"));
         assert!(live.problems().is_empty(), "{case}");
         let snapshot = live.snapshots().get("small").unwrap();
         assert_eq!(snapshot.references.len(), 32, "{case}");

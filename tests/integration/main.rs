@@ -25,6 +25,7 @@ mod llm;
 mod managing;
 mod publishing;
 mod python;
+mod reflection;
 mod routing;
 mod shutdown;
 mod streaming;

@@ -173,7 +173,7 @@ impl TestServer {
             sync_files(app.store.as_ref(), small_set(setup.policy)).await.unwrap();
         }
         for set in app.store.list_sets().await.unwrap() {
-            bring_up(&app.live, &app.builder, &set, &Counters::default()).await.unwrap();
+            bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.unwrap();
         }
         app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
         let bound = BoundServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
