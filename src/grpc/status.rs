@@ -21,6 +21,11 @@ pub(super) const DOMAIN: &str = "semroute";
 /// When a refused caller may try again.
 const RETRY_SOON: Duration = Duration::from_millis(200);
 
+/// Longest message of a failed dispatch, and of its attempts together. A status travels in headers, where every byte
+/// that is not ASCII takes three; clients take 8 or 16 KB of them and give up the whole connection for more.
+const MAX_MESSAGE_BYTES: usize = 600;
+const MAX_ATTEMPTS_BYTES: usize = 1_500;
+
 /// `ErrorInfo.reason`: stable words that a program can switch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -142,7 +147,7 @@ pub(super) fn from_embed(error: &EmbedError) -> Status {
     match error {
         EmbedError::QueueFull { .. } => Reason::QueueFull.status(Code::ResourceExhausted, error.to_string()),
         EmbedError::DeadlineExceeded => deadline("embedding the prompt"),
-        EmbedError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),
+        EmbedError::Stopped => shutting_down(),
         _ => internal(error),
     }
 }
@@ -160,7 +165,7 @@ pub(super) fn from_build(error: &BuildError) -> Status {
         BuildError::LowRecall { .. } | BuildError::Disagreement { .. } => {
             Reason::BuildRefused.status(Code::FailedPrecondition, message)
         }
-        BuildError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),
+        BuildError::Stopped => shutting_down(),
         BuildError::StoredEmbedding { .. } => {
             tracing::error!(error = %chain(error), "a stored embedding is damaged");
             Reason::StoreDamaged.status(Code::DataLoss, chain(error))
@@ -172,6 +177,10 @@ pub(super) fn from_build(error: &BuildError) -> Status {
 /// `stage`: what was under way.
 pub(super) fn deadline(stage: &str) -> Status {
     Reason::DeadlineExceeded.status(Code::DeadlineExceeded, format!("the deadline passed while {stage}"))
+}
+
+pub(super) fn shutting_down() -> Status {
+    Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down")
 }
 
 /// Our bug: the caller gets an id, the log the cause.
@@ -198,6 +207,14 @@ pub(super) fn no_route(decision: &Decision) -> Status {
     Reason::NoRoute.status(Code::FailedPrecondition, format!("no route applies: {}", decision.reason()))
 }
 
+fn shortened(mut text: String, most_bytes: usize) -> String {
+    if text.len() > most_bytes {
+        text.truncate(text.floor_char_boundary(most_bytes));
+        text.push_str(" ...");
+    }
+    text
+}
+
 /// With every attempt, and every refused target, among the details.
 pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
     let (reason, code) = match error {
@@ -207,11 +224,16 @@ pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
         dispatch::Error::DeadlineExceeded { .. } => (Reason::DeadlineExceeded, Code::DeadlineExceeded),
         dispatch::Error::BrokenStream { .. } => (Reason::BrokenStream, Code::Unavailable),
     };
-    let status = reason.status(code, error.to_string());
+    let status = reason.status(code, shortened(error.to_string(), MAX_MESSAGE_BYTES));
     let mut message = to_message(&status);
+    let mut tried = attempts_detail(error);
+    let share = MAX_ATTEMPTS_BYTES / tried.attempts.len().max(1);
+    for attempt in &mut tried.attempts {
+        attempt.message = shortened(std::mem::take(&mut attempt.message), share);
+    }
     let detail = prost_types::Any {
         type_url: "type.googleapis.com/semroute.v1.AttemptsDetail".to_owned(),
-        value: attempts_detail(error).encode_to_vec(),
+        value: tried.encode_to_vec(),
     };
     message.details.push(detail);
     Status::with_details(code, status.message(), message.encode_to_vec().into())

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
-#[path = "../support/scripted.rs"]
-mod scripted;
 mod outcome;
 mod raw;
+#[path = "../support/scripted.rs"]
+mod scripted;
 mod server;
 
 mod completing;
