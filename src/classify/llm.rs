@@ -133,11 +133,15 @@ impl LlmStage {
         let latest = begun + self.config.timeout;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         let key = question_key(text, snapshot, &shortlist);
-        let asked = self.verdicts.try_get_with(key, self.ask(text, snapshot, &shortlist, deadline));
-        let verdict = match tokio::time::timeout_at(deadline.into(), asked).await {
-            Err(_) => return Err(LlmError::Timeout { waited: begun.elapsed() }),
-            Ok(Err(error)) => return Err((*error).clone()),
-            Ok(Ok(verdict)) => verdict,
+        let verdict = loop {
+            let asked = self.verdicts.try_get_with(key, self.ask(text, snapshot, &shortlist, deadline));
+            match tokio::time::timeout_at(deadline.into(), asked).await {
+                Err(_) => return Err(LlmError::Timeout { waited: begun.elapsed() }),
+                // The time that was up is that of another caller who asked the same: ours goes on.
+                Ok(Err(error)) if matches!(*error, LlmError::Timeout { .. }) && Instant::now() < deadline => {}
+                Ok(Err(error)) => return Err((*error).clone()),
+                Ok(Ok(verdict)) => break verdict,
+            }
         };
         Ok(match verdict {
             Verdict::NoneApplies => None,

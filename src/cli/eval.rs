@@ -12,7 +12,7 @@ use serde_json::json;
 use super::progress::{Bar, ModelProgress, Unit, note};
 use super::{CommandError, Exit, print};
 use crate::app::Embedding;
-use crate::classify::{Cascade, ClassifyOptions, Decision, Stage};
+use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, Stage};
 use crate::config::Config;
 use crate::embed::EmbedQueue;
 use crate::evaluate::{Layout, Outcome, Report, render};
@@ -173,7 +173,7 @@ async fn classify(
     in_scope: bool,
 ) -> Result<Outcome, CommandError> {
     let prompt = Prompt::from_text(&row.text, MAX_PROMPT_BYTES)?;
-    let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None };
+    let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None, purpose: Purpose::Answer };
     let begun = Instant::now();
     let decision: Decision = cascade.decide(Arc::clone(snapshot), &prompt, options).await?;
     let latency = begun.elapsed();

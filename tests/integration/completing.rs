@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use prost_types::value::Kind;
 use semroute::grpc::pb;
 use semroute::reference::{Fallback, SetPolicy};
@@ -96,7 +97,10 @@ async fn the_provider_gets_the_whole_request_and_the_caller_is_told_who_answered
     assert_eq!(served.usage, Some(pb::Usage { input_tokens: 3, output_tokens: 2 }));
     assert_eq!(summary(&served.attempts), ["p0=ok"]);
     let target = served.attempts[0].target.as_ref().unwrap();
-    assert_eq!((target.provider.as_str(), target.model.as_str(), target.region.as_str()), ("p0", "model-0", "region-0"));
+    assert_eq!(
+        (target.provider.as_str(), target.model.as_str(), target.region.as_str()),
+        ("p0", "model-0", "region-0")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,15 +178,32 @@ async fn when_all_fail_the_status_tells_of_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn long_messages_of_many_providers_leave_the_status_readable() {
+    // A status travels in headers, of which clients take 8 or 16 KB.
+    let long = "今日は混み合っています".repeat(40);
+    let provider = Scripted::start([Script::error(503, &long)]).await;
+    let server = Setup::providers(&[provider.address(); 10], "dispatch.max_attempts = 10").start().await;
+    let check = |status: tonic::Status| {
+        is_fault(&status, Code::Unavailable, "ALL_TARGETS_FAILED");
+        assert!(status.message().len() + status.details().len() < 6_000, "{}", status.details().len());
+        let attempts = tried(&status).attempts;
+        assert_eq!(summary(&attempts)[9], "p9=status 503");
+        assert!(attempts.iter().all(|attempt| attempt.message.contains("今日は")), "{attempts:?}");
+    };
+    check(complete(&server, complete_request(MATHS)).await.unwrap_err());
+    let stream = server.router().await.complete_stream(complete_request(MATHS)).await.unwrap().into_inner();
+    let events: Vec<_> = stream.collect().await;
+    check(events.into_iter().last().unwrap().unwrap_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pin_chooses_one_of_the_routes_targets() {
     let first = Scripted::start([Script::completion("first")]).await;
     let second = Scripted::start([Script::completion("second")]).await;
     let more = "sets.small.routes.translation.targets = ['p0']";
     let server = Setup::providers(&[first.address(), second.address()], more).start().await;
-    let pinned = |prompt: &str, target: &str| pb::CompleteRequest {
-        pin_target: target.to_owned(),
-        ..complete_request(prompt)
-    };
+    let pinned =
+        |prompt: &str, target: &str| pb::CompleteRequest { pin_target: target.to_owned(), ..complete_request(prompt) };
     let response = complete(&server, pinned(MATHS, "p1")).await.unwrap();
     assert_eq!((response.text.as_str(), response.served.unwrap().attempts.len()), ("second", 1));
     assert_eq!(response.decision.unwrap().route, "maths");

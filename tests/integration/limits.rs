@@ -28,20 +28,41 @@ async fn is_well(server: &TestServer, places: usize) {
     })
     .await;
     let status = server.admin().await.get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
-    assert!(status.ready && status.embed_queue_depth == 0, "{status:?}");
+    assert!(status.ready && server.app.embedding.queue.depth() == 0, "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_is_too_short_names_the_stage() {
-    let server = Setup::default().start().await;
-    for timeout in ["0n", "1n", "1u"] {
+    let server = Setup::toml("embedding.workers = 1").start().await;
+    let check = async |timeout: &str, stages: &[&str]| {
         let route = raw::call(&server, "Route", &route_request(MATHS), timeout).await.unwrap_err();
         let complete = raw::call(&server, "Complete", &complete_request(MATHS), timeout).await.unwrap_err();
         for status in [route, complete] {
             is_fault(&status, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
-            assert!(status.message().contains("embedding the prompt"), "{timeout}: {}", status.message());
+            let stage = status.message().strip_prefix("the deadline passed while ").unwrap();
+            assert!(stages.contains(&stage), "{timeout}: {stage}");
         }
+    };
+    // No time at all may be over before the message has been read.
+    for timeout in ["0n", "1n", "1u"] {
+        check(timeout, &["embedding the prompt", "the call was under way"]).await;
     }
+    // Others are before it in the queue.
+    let router = server.router().await;
+    let long = "and what is 3 more ".repeat(100);
+    let others: Vec<_> = (0..200)
+        .map(|_| {
+            let (mut router, request) = (router.clone(), route_request(&long));
+            tokio::spawn(async move { router.route(request).await })
+        })
+        .collect();
+    until_ok(async || {
+        let status = server.admin().await.get_status(pb::GetStatusRequest {}).await?.into_inner();
+        if status.embed_queue_depth < 100 { Err(Status::unavailable("not yet")) } else { Ok(()) }
+    })
+    .await;
+    check("60m", &["embedding the prompt"]).await;
+    others.iter().for_each(tokio::task::JoinHandle::abort);
     for timeout in ["30S", "99999999H", "soon"] {
         raw::call(&server, "Route", &route_request(MATHS), timeout).await.unwrap();
     }
@@ -99,6 +120,7 @@ async fn one_request_too_many_is_refused_at_once() {
     is_overload(&router.route_batch(batch).await.unwrap_err(), "TOO_MANY_REQUESTS");
     // Operators still get in.
     server.admin().await.get_status(pb::GetStatusRequest {}).await.unwrap();
+    server.references().await.list_sets(pb::ListSetsRequest {}).await.unwrap();
 
     unary.abort();
     drop(stream);

@@ -10,7 +10,12 @@ use tonic::Status;
 use crate::server::TestServer;
 
 /// Calls a method of RouterService with this `grpc-timeout`. `Ok` is an answer, unread.
-pub(crate) async fn call(server: &TestServer, method: &str, message: &impl Message, timeout: &str) -> Result<(), Status> {
+pub(crate) async fn call(
+    server: &TestServer,
+    method: &str,
+    message: &impl Message,
+    timeout: &str,
+) -> Result<(), Status> {
     call_slowly(server, method, message, timeout, Duration::ZERO).await
 }
 
