@@ -15,7 +15,7 @@ use tokio_stream::StreamExt;
 
 use crate::binary::{Home, jsonl, many_texts};
 use crate::expect::{LIVE_WITHIN, eventually};
-use crate::server::{route_request, set_name};
+use crate::server::{models_dir, route_request, set_name};
 
 /// Longest wait for something that happens while much is embedded.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,6 +35,13 @@ async fn saved(store: &Path) -> Option<u64> {
 
 async fn saved_at_least(store: &Path, count: u64) -> u64 {
     eventually("embeddings are saved", PATIENCE, async || saved(store).await.filter(|saved| *saved >= count)).await
+}
+
+/// With one thread, so that a build takes its time on a large machine too.
+async fn slow_home() -> Home {
+    let home = Home::new().await;
+    home.configure(&models_dir().await, "[embedding]\nworkers = 1\n");
+    home
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +116,7 @@ async fn every_acknowledged_write_outlives_a_kill() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_reindex_is_resumed_and_the_old_version_stays_live() {
     const TEXTS: u64 = 400;
-    let home = Home::new().await;
+    let home = slow_home().await;
     let served = home.serve().await;
     let before = saved(&home.store_path()).await.unwrap();
     assert_eq!(before, 32);
@@ -148,7 +155,7 @@ async fn a_killed_reindex_is_resumed_and_the_old_version_stays_live() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_first_start_is_taken_up_by_the_next() {
     const TEXTS: usize = 200;
-    let home = Home::new().await;
+    let home = slow_home().await;
     home.write_set("small", &[("numbers", many_texts(TEXTS))]);
     let served = home.begin_to_serve();
     saved_at_least(&home.store_path(), 1).await;

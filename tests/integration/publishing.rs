@@ -21,6 +21,11 @@ const SET: &str = "small";
 /// Enough for a build of a few texts on a machine that does much else.
 const BUILT_WITHIN: Duration = Duration::from_secs(60);
 
+/// With one thread, so that a build takes its time on a large machine too.
+async fn slow_server() -> TestServer {
+    Setup::toml("[embedding]\nworkers = 1\n").start().await
+}
+
 async fn write(server: &TestServer, prompts: &[(&str, &str, &str)]) {
     let prompts = prompts.iter().map(|(id, route, text)| pb::ReferencePromptWrite {
         prompt: Some(pb::ReferencePrompt {
@@ -278,7 +283,7 @@ async fn what_cannot_be_published_is_refused_and_the_live_version_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_build_of_a_set_runs_at_a_time_and_tells_how_far_it_is() {
-    let server = Setup::default().start().await;
+    let server = slow_server().await;
     let mut admin = server.admin().await;
     let begun = start_reindex(&server, true).await.unwrap();
     assert_eq!(begun.set, SET);
@@ -316,7 +321,7 @@ fn uuid_of_nobody() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_goes_away_does_not_stop_its_publish() {
-    let server = Setup::default().start().await;
+    let server = slow_server().await;
     let texts: Vec<String> = (0..24).map(|n| format!("how do I cook dish number {n}")).collect();
     let prompts: Vec<_> = texts.iter().map(|text| (text.as_str(), "cooking", text.as_str())).collect();
     write(&server, &prompts).await;
@@ -376,7 +381,7 @@ async fn what_another_process_does_is_served_soon() {
 /// nobody named does not exist.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_that_another_process_supersedes_says_so() {
-    let server = Setup::default().start().await;
+    let server = slow_server().await;
     let (store, _) = elsewhere(&server, None).await;
     let begun = start_reindex(&server, true).await.unwrap();
     eventually("a version is being built", BUILT_WITHIN, async || {
