@@ -1,7 +1,7 @@
 //! The composition root: puts the parts together in their order. No logic of its own.
 
 use std::num::NonZero;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use crate::embed::{
 };
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
-use crate::publish::{BuildError, Builder, LiveSets};
+use crate::publish::{BuildError, Builder, LiveSets, is_half_taken, sync_files};
 use crate::reference::{FileError, NameError, SetName, SnapshotCell, Store, StoreError, read_directory};
 use crate::store::SqliteStore;
 
@@ -33,7 +33,7 @@ pub enum StartError {
     Files(#[from] FileError),
     #[error("{path} cannot be read")]
     ReadFolder {
-        path: std::path::PathBuf,
+        path: PathBuf,
         #[source]
         source: std::io::Error,
     },
@@ -66,7 +66,7 @@ impl Embedding {
         let loaded = files.clone();
         let (queue, workers) = tokio::task::spawn_blocking(move || load(&loaded, &settings, threads))
             .await
-            .map_err(|panic| EmbedError::Panicked { what: panic.to_string() })??;
+            .map_err(|_| EmbedError::Panicked { step: "loading the model" })??;
         Ok(Self { files, queue, workers, threads })
     }
 
@@ -154,25 +154,37 @@ fn llm_stage(providers: &Providers, config: &LlmConfig) -> Result<LlmStage, Star
     Ok(LlmStage::new(Arc::clone(provider), config.clone()))
 }
 
-/// Takes sets of the configured folder into the store that it does not have yet; returns their names.
+/// Takes sets of the configured folder into the store that it does not have yet, or not yet wholly; returns their names.
 pub async fn import_new_sets(store: &dyn Store, folder: &Path) -> Result<Vec<SetName>, StartError> {
     let mut imported = Vec::new();
-    for path in set_folders(folder)? {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        let name = SetName::new(name)?;
-        match store.get_set(&name).await {
-            Ok(_) => continue,
-            Err(StoreError::UnknownSet { .. }) => {}
+    for (name, path) in set_folders(folder)? {
+        let present = match store.get_set(&name).await {
+            Ok(present) => Some(present),
+            Err(StoreError::UnknownSet { .. }) => None,
             Err(error) => return Err(error.into()),
+        };
+        if present.as_ref().is_some_and(|present| present.published.is_some()) {
+            continue;
         }
-        crate::publish::sync_files(store, read_directory(&path)?).await?;
+        let files = read_directory(&path)?;
+        if let Some(present) = present
+            && !is_half_taken(store, &present, &files).await?
+        {
+            continue;
+        }
+        sync_files(store, files).await?;
         imported.push(name);
     }
     Ok(imported)
 }
 
+/// Names of the sets that the configured folder holds.
+pub fn sets_in_files(folder: &Path) -> Result<Vec<SetName>, StartError> {
+    Ok(set_folders(folder)?.into_iter().map(|(name, _)| name).collect())
+}
+
 /// Folders that hold a set.toml, by name.
-fn set_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>, StartError> {
+fn set_folders(folder: &Path) -> Result<Vec<(SetName, PathBuf)>, StartError> {
     let failed = |source| StartError::ReadFolder { path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -182,8 +194,9 @@ fn set_folders(folder: &Path) -> Result<Vec<std::path::PathBuf>, StartError> {
     let mut folders = Vec::new();
     for entry in entries {
         let path = entry.map_err(failed)?.path();
-        if path.join("set.toml").is_file() {
-            folders.push(path);
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(name) = name.filter(|_| path.join("set.toml").is_file()) {
+            folders.push((SetName::new(name)?, path));
         }
     }
     folders.sort();

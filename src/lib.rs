@@ -1,4 +1,66 @@
 //! semroute: a semantic router for LLM prompts.
+//!
+//! A prompt comes in over gRPC. It is embedded on this machine's CPU, the nearest labelled reference prompts vote for
+//! a route, an LLM is asked only if the vote is unsure, and the prompt goes to the provider that the route maps to.
+//!
+//! # The way through
+//!
+//! ```text
+//! pb::RouteRequest / pb::CompleteRequest
+//!   | grpc::convert            field violations, all at once
+//! prompt::Prompt               the newest user turn, bounded
+//!   | embed::EmbedQueue        async handle -> bounded queue -> threads that own the model
+//! embed::Embedding             finite, unit norm
+//!   | reference::Snapshot      exact scan or HNSW
+//! Vec<reference::Neighbour>
+//!   | classify::Cascade        vote; if unsure the LLM stage; else the set's policy
+//! classify::Decision  -------> pb::RouteResponse
+//!   | routing::RoutingTable    ordered targets, and those refused
+//! routing::Plan
+//!   | dispatch::Dispatcher     one deadline, failover until the first text
+//! dispatch::Dispatched ------> pb::CompleteResponse | stream of pb::CompleteEvent
+//! ```
+//!
+//! Beside it, never on the request path: references API or `semroute reindex` -> [`reference::Store`] (a frozen
+//! version) -> [`publish::Builder`] (embed, index, check) -> [`reference::Snapshot`] -> one atomic swap in
+//! [`reference::SnapshotCell`]. [`publish::LiveSets`] follows what any process publishes.
+//!
+//! # Layers
+//!
+//! | module | may use | names that stay inside |
+//! | --- | --- | --- |
+//! | `cli`, `main` | everything | clap, indicatif |
+//! | `app` | everything below | |
+//! | `grpc` | everything below | tonic, prost |
+//! | `config` | configurations of the modules below | environment variables |
+//! | `store` | `reference` | sqlx |
+//! | `evaluate` | nothing | |
+//! | `publish` | `classify` and below | |
+//! | `dispatch` | `routing`, `provider` | |
+//! | `routing` | `reference`, `provider` | |
+//! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka |
+//! | `reference` | `embed`, `index` | |
+//! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`) |
+//! | `embed` | `model` | candle, tokenizers |
+//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
+//!
+//! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
+//! is needed without any embedding, and `publish`, because building a version needs the vote of `classify`, which
+//! stands above `reference`.
+//!
+//! # Invariants
+//!
+//! 1. A published snapshot never changes; a request takes one and uses it to the end, so that route, evidence and
+//!    version agree.
+//! 2. An embedding is finite, of norm 1 and of its snapshot's dimension, by construction.
+//! 3. Nothing on the request path writes to the store or waits for it.
+//! 4. No lock is held across an `.await`; every queue is bounded; every spawned task is tracked and stops at shutdown.
+//! 5. The model runs on threads of its own, never on a tokio worker; each of them computes alone.
+//! 6. A deadline is received, shortened and passed on. Work whose caller has gone is dropped before it costs anything.
+//! 7. After the first text has reached the client there is no failover; the stream ends with a status that says so.
+//! 8. What a plan does not list is never tried.
+//! 9. A failing LLM stage degrades, and the answer says so. Overload is refused at once with RESOURCE_EXHAUSTED.
+//! 10. Keys and prompts are in no log and no error.
 
 pub mod app;
 pub mod classify;

@@ -1,7 +1,7 @@
 //! The way from a prompt to a decision: embed, search, vote; if unsure ask the LLM; else do as the set's policy says.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
@@ -20,6 +20,32 @@ pub struct ClassifyOptions {
     pub neighbours: usize,
     pub allow_llm: bool,
     pub deadline: Option<Instant>,
+    pub purpose: Purpose,
+}
+
+/// What the decision is for, and so what the LLM stage has to leave time for: it is optional, and must not cost the
+/// caller the answer that there is without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The decision is the answer: a fifth of the time left is kept back, at most [`MAX_RESERVE`].
+    Answer,
+    /// A completion follows: half of the time left is kept back, as between targets of a dispatch.
+    Completion,
+}
+
+/// See [`Purpose::Answer`].
+const MAX_RESERVE: Duration = Duration::from_millis(100);
+
+impl Purpose {
+    /// When the LLM stage must have answered.
+    fn llm_deadline(self, deadline: Instant, now: Instant) -> Instant {
+        let left = deadline.saturating_duration_since(now);
+        let reserve = match self {
+            Self::Answer => MAX_RESERVE.min(left / 5),
+            Self::Completion => left / 2,
+        };
+        now + (left - reserve)
+    }
 }
 
 /// Clone it freely.
@@ -98,7 +124,8 @@ impl Cascade {
             return (LlmOutcome::NotAllowed, None);
         }
         let candidates: Vec<RouteIndex> = vote.scores.iter().map(|score| score.route).collect();
-        match llm.choose(&prompt.text(), snapshot, &candidates, options.deadline).await {
+        let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
+        match llm.choose(&prompt.text(), snapshot, &candidates, deadline).await {
             Ok(Some(route)) => (LlmOutcome::Verdict, Some(route)),
             Ok(None) => (LlmOutcome::NoneApplies, None),
             Err(LlmError::Timeout { .. }) => (LlmOutcome::Timeout, None),
@@ -139,5 +166,28 @@ fn settle(
         (LlmOutcome::NoneApplies, _) => (Stage::Llm, None),
         (_, Fallback::BestGuess) if winner.is_some() => (Stage::BestGuess, winner),
         (_, _) => (Stage::Abstained, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_llm_stage_leaves_time_for_what_follows() {
+        let now = Instant::now();
+        let millis = Duration::from_millis;
+        let table = [
+            (Purpose::Answer, 10_000, 9_900),
+            (Purpose::Answer, 600, 500),
+            (Purpose::Answer, 100, 80),
+            (Purpose::Answer, 0, 0),
+            (Purpose::Completion, 10_000, 5_000),
+            (Purpose::Completion, 0, 0),
+        ];
+        for (purpose, left, expected) in table {
+            assert_eq!(purpose.llm_deadline(now + millis(left), now), now + millis(expected), "{purpose:?} {left}");
+        }
+        assert_eq!(Purpose::Answer.llm_deadline(now, now + millis(5)), now + millis(5), "it has passed already");
     }
 }

@@ -17,6 +17,9 @@ use crate::reference::{RouteIndex, Snapshot};
 const MAX_PROMPT_CHARS: usize = 8_000;
 const MAX_EXAMPLE_CHARS: usize = 300;
 
+const MAX_TIMEOUT: Duration = Duration::from_secs(600);
+const MAX_CACHE_TTL: Duration = Duration::from_secs(30 * 86_400);
+
 /// `[llm]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,8 +78,13 @@ impl LlmConfig {
         bounds("shortlist", self.shortlist as u64, 2, 64);
         bounds("examples", self.examples as u64, 0, 20);
         bounds("max_output_tokens", u64::from(self.max_output_tokens), 8, 4096);
-        if self.timeout.is_zero() {
-            faults.push(("timeout".to_owned(), "is 0".to_owned()));
+        bounds("cache_entries", self.cache_entries, 0, 10_000_000);
+        if self.timeout.is_zero() || self.timeout > MAX_TIMEOUT {
+            faults.push(("timeout".to_owned(), format!("is {:?}, must be over 0 s and up to 600 s", self.timeout)));
+        }
+        if self.cache_ttl.is_zero() || self.cache_ttl > MAX_CACHE_TTL {
+            faults
+                .push(("cache_ttl".to_owned(), format!("is {:?}, must be over 0 s and up to 30 days", self.cache_ttl)));
         }
         if self.model.trim().is_empty() {
             faults.push(("model".to_owned(), "is empty".to_owned()));
@@ -125,11 +133,15 @@ impl LlmStage {
         let latest = begun + self.config.timeout;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         let key = question_key(text, snapshot, &shortlist);
-        let asked = self.verdicts.try_get_with(key, self.ask(text, snapshot, &shortlist, deadline));
-        let verdict = match tokio::time::timeout_at(deadline.into(), asked).await {
-            Err(_) => return Err(LlmError::Timeout { waited: begun.elapsed() }),
-            Ok(Err(error)) => return Err((*error).clone()),
-            Ok(Ok(verdict)) => verdict,
+        let verdict = loop {
+            let asked = self.verdicts.try_get_with(key, self.ask(text, snapshot, &shortlist, deadline));
+            match tokio::time::timeout_at(deadline.into(), asked).await {
+                Err(_) => return Err(LlmError::Timeout { waited: begun.elapsed() }),
+                // The time that was up is that of another caller who asked the same: ours goes on.
+                Ok(Err(error)) if matches!(*error, LlmError::Timeout { .. }) && Instant::now() < deadline => {}
+                Ok(Err(error)) => return Err((*error).clone()),
+                Ok(Ok(verdict)) => break verdict,
+            }
         };
         Ok(match verdict {
             Verdict::NoneApplies => None,

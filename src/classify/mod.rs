@@ -7,7 +7,7 @@ mod knn;
 mod llm;
 mod verdict;
 
-pub use cascade::{Cascade, ClassifyOptions};
+pub use cascade::{Cascade, ClassifyOptions, Purpose};
 pub use decision::{Decision, LlmOutcome, Stage, Timings};
 pub use judge::{Doubt, Measure};
 pub use knn::{RouteScore, SHARPNESS, VOTERS, margin, vote};

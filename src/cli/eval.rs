@@ -12,7 +12,7 @@ use serde_json::json;
 use super::progress::{Bar, ModelProgress, Unit, note};
 use super::{CommandError, Exit, print};
 use crate::app::Embedding;
-use crate::classify::{Cascade, ClassifyOptions, Decision, Stage};
+use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, Stage};
 use crate::config::Config;
 use crate::embed::EmbedQueue;
 use crate::evaluate::{Layout, Outcome, Report, render};
@@ -72,7 +72,7 @@ pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
         Some(files) => build(&files, &embedding, &config).await?,
         None => load(&args, &embedding, &config).await?,
     };
-    let concurrency = args.concurrency.unwrap_or(embedding.threads).max(1);
+    let concurrency = args.concurrency.unwrap_or(embedding.threads).clamp(1, embedding.queue.capacity());
     let cascade = Cascade::new(embedding.queue.clone(), None);
 
     let bar = Bar::new("Classifying", Unit::Items, Some(rows.len() as u64));
@@ -173,17 +173,20 @@ async fn classify(
     in_scope: bool,
 ) -> Result<Outcome, CommandError> {
     let prompt = Prompt::from_text(&row.text, MAX_PROMPT_BYTES)?;
-    let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None };
+    let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None, purpose: Purpose::Answer };
     let begun = Instant::now();
     let decision: Decision = cascade.decide(Arc::clone(snapshot), &prompt, options).await?;
+    let latency = begun.elapsed();
+    // The vote's winner, whether or not it was chosen: an abstention too has a confidence.
+    let winner = decision.scores.first();
     Ok(Outcome {
-        latency: begun.elapsed(),
+        latency,
         text: row.text,
         expected: in_scope.then(|| row.label.to_string()),
         predicted: decision.route().map(|route| route.name.to_string()),
         decided_alone: decision.stage == Stage::Embedding,
-        score: decision.score(),
+        score: winner.map_or(0.0, |winner| winner.score),
         margin: decision.margin(),
-        similarity: decision.neighbours.first().map_or(-1.0, |neighbour| neighbour.similarity),
+        similarity: winner.map_or(-1.0, |winner| winner.similarity),
     })
 }

@@ -93,6 +93,8 @@ pub enum CommandError {
     Output(#[from] io::Error),
     #[error("the asynchronous runtime cannot be started")]
     Runtime(#[source] io::Error),
+    #[error("signals cannot be listened for")]
+    Signals(#[source] io::Error),
     #[error("a thread panicked: {0}")]
     Panicked(String),
 }

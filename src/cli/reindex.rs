@@ -13,7 +13,7 @@ use super::{CommandError, Exit, print};
 use crate::app::Embedding;
 use crate::config::Config;
 use crate::publish::{BuildError, BuildReport, BuildRequest, Built, sync_files};
-use crate::reference::{SetName, Store, read_set};
+use crate::reference::{Route, SetFiles, SetName, Store, StoreError, read_set};
 use crate::store::SqliteStore;
 
 /// Embed, index, check and publish a reference set.
@@ -29,7 +29,8 @@ pub struct ReindexArgs {
     #[arg(long)]
     set: Option<String>,
     /// First make the set's draft equal to these files: a folder with set.toml and <route>.jsonl, or a JSONL file
-    /// whose lines have `text` and `route`.
+    /// whose lines have `text` and `route`. Such a file says nothing of the set's policy, of descriptions and of
+    /// targets: a set that is there keeps them.
     #[arg(long, value_name = "PATH")]
     files: Option<PathBuf>,
     /// Embed every text anew, and build even if nothing changed.
@@ -39,10 +40,10 @@ pub struct ReindexArgs {
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Least recall@10 of an HNSW index.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, value_parser = share)]
     min_recall: f32,
     /// Most by which the share of prompts that agree with their neighbours may fall.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, value_parser = share)]
     max_agreement_drop: f32,
     /// Publish whatever the checks find.
     #[arg(long)]
@@ -50,6 +51,12 @@ pub struct ReindexArgs {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// From 0 to 1. NaN, which parses as a number, would let everything pass.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse::<f32>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 
 pub async fn run(args: ReindexArgs, config: Config) -> Result<Exit, CommandError> {
@@ -87,10 +94,31 @@ async fn prepare_set(args: &ReindexArgs, config: &Config, store: &dyn Store) -> 
         files.edit.name = SetName::new(name)?;
     }
     files.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    if !path.is_dir() {
+        keep_what_is_unsaid(store, &mut files).await?;
+    }
     let set = files.edit.name.clone();
     let synced = sync_files(store, files).await?;
     note(&format!("{set}: {} prompts in {}, {} deleted", synced.prompts, path.display(), synced.deleted));
     Ok(set)
+}
+
+/// A file of prompts alone does not take the rest away from a set that has it.
+async fn keep_what_is_unsaid(store: &dyn Store, files: &mut SetFiles) -> Result<(), CommandError> {
+    let present = match store.get_set(&files.edit.name).await {
+        Ok(present) => present,
+        Err(StoreError::UnknownSet { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let known = store.list_routes(&present.name).await?;
+    for route in &mut files.routes {
+        if let Some(known) = known.iter().find(|known| known.name == route.name) {
+            *route = Route { revision: route.revision, ..known.clone() };
+        }
+    }
+    files.edit.description = present.description;
+    files.edit.policy = present.policy;
+    Ok(())
 }
 
 fn as_json(set: &SetName, built: &Built) -> String {

@@ -10,13 +10,14 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 use tonic::transport::{Channel, Endpoint};
 
-use super::progress::note;
-use super::serve;
+use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit, print};
+use crate::app::App;
 use crate::config::Config;
 use crate::grpc::local::LocalRouter;
 use crate::grpc::pb;
 use crate::provider::DEMO;
+use crate::reference::{SetName, StoreError};
 
 /// How long to look for a running server.
 const CONNECT: Duration = Duration::from_millis(300);
@@ -66,13 +67,27 @@ pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> 
     };
     let response = match server(&args, &config).await? {
         Some(server) => server.ask(request).await?,
-        None => LocalRouter::new(&serve::prepare(config).await?)?
-            .route(request)
-            .await
-            .map_err(|status| CommandError::Answer(Box::new(status)))?,
+        None => {
+            let router = LocalRouter::new(&load(&args, config).await?)?;
+            router.route(request).await.map_err(|status| CommandError::Answer(Box::new(status)))?
+        }
     };
     print(&if args.json { as_json(&response).to_string() } else { as_text(&response) })?;
     Ok(Exit::Success)
+}
+
+/// The live version of the set, as a server would serve it. Nothing is written to the store.
+async fn load(args: &RouteArgs, config: Config) -> Result<App, CommandError> {
+    let set = SetName::new(args.set.as_deref().unwrap_or(&config.default_set))?;
+    let app = App::start(config, &ModelProgress::shared()).await?;
+    let published = match app.store.get_set(&set).await {
+        Ok(present) => present.published,
+        Err(StoreError::UnknownSet { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let version = published.ok_or_else(|| CommandError::NotPublished(set.clone()))?;
+    app.live.serve(app.builder.load(&set, version).await?);
+    Ok(app)
 }
 
 fn read_text(text: &str) -> Result<String, CommandError> {

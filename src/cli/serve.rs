@@ -8,17 +8,17 @@ use clap::Args;
 use super::building::BuildBar;
 use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit};
-use crate::app::{App, import_new_sets};
+use crate::app::{App, import_new_sets, sets_in_files};
 use crate::config::Config;
 use crate::grpc::BoundServer;
 use crate::publish::bring_up;
-use crate::shutdown;
+use crate::shutdown::Signals;
 
 /// Start the router.
 ///
 /// The first start gets the embedding model, takes the reference sets of the folder reference-prompts into the store,
 /// embeds them and builds their index; later starts reuse all of it. Stops on Ctrl-C or SIGTERM, after the requests
-/// under way are answered.
+/// under way are answered; a second signal stops it at once.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  semroute serve\n  semroute serve --listen 0.0.0.0:8443 --config /etc/semroute.toml"
@@ -31,12 +31,13 @@ pub struct ServeArgs {
 
 pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> {
     let begun = Instant::now();
+    let signals = Signals::listen().map_err(CommandError::Signals)?;
     // First the port: an address in use is better heard of before a minute of work.
     let server = BoundServer::bind(args.listen.unwrap_or(config.server.listen)).await?;
     // A signal during the long first start ends it as well.
     let app = tokio::select! {
         app = prepare(config) => app?,
-        () = shutdown::signal() => {
+        () = signals.first() => {
             note("stopped before the start was complete; the next start takes up from here");
             return Ok(Exit::Failure);
         }
@@ -44,14 +45,28 @@ pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> 
     app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
     greet(&app, server.address(), begun);
 
-    server.run(&app, shutdown::signal()).await?;
-    note("stopping ...");
+    tokio::select! {
+        ended = run_and_drain(&app, server, &signals) => ended.map(|()| Exit::Success),
+        () = signals.second() => {
+            note("stopped at once, at the second signal");
+            Ok(Exit::Failure)
+        }
+    }
+}
+
+async fn run_and_drain(app: &App, server: BoundServer, signals: &Signals) -> Result<(), CommandError> {
+    let first = signals.first();
+    let stop = async move {
+        first.await;
+        note("stopping ...");
+    };
+    server.run(app, stop).await?;
     app.stop.cancel();
     app.tasks.close();
     if tokio::time::timeout(app.config.server.drain_timeout, app.tasks.wait()).await.is_err() {
         tracing::warn!("a background task did not stop in time");
     }
-    Ok(Exit::Success)
+    Ok(())
 }
 
 /// An app that serves every set of its store.
@@ -60,8 +75,10 @@ pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
     for set in import_new_sets(app.store.as_ref(), &app.config.reference_prompts_dir).await? {
         note(&format!("Took the reference set {set} from {}", app.config.reference_prompts_dir.display()));
     }
+    let from_files = sets_in_files(&app.config.reference_prompts_dir)?;
     for set in app.store.list_sets().await? {
-        bring_up(&app.live, &app.builder, &set, &BuildBar::new(set.name.as_str())).await?;
+        let came_from_files = from_files.contains(&set.name);
+        bring_up(&app.live, &app.builder, &set, came_from_files, &BuildBar::new(set.name.as_str())).await?;
     }
     if app.live.snapshots().all().is_empty() {
         note(
@@ -83,14 +100,14 @@ fn greet(app: &App, address: SocketAddr, begun: Instant) {
             snapshot.index_report.kind.as_str(),
         ));
     }
-    let threads = app.embedding.threads;
-    note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
     if !app.live.snapshots().all().is_empty() && app.live.snapshots().get(&app.config.default_set).is_none() {
         note(&format!(
             "The default set {:?} is not among them: requests must name their set, or default_set be configured.",
             app.config.default_set,
         ));
     }
+    let threads = app.embedding.threads;
+    note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
     if app.config.targets.is_empty() {
         note("No target is configured: Complete is answered by the built-in provider `demo`.");
     }

@@ -86,7 +86,12 @@ pub(super) fn read<T: DeserializeOwned + Default>(mut table: Table) -> (T, Vec<F
         {
             steps.push(Step::Key(key));
         }
-        faults.push(Fault { path: cuts.restore(&path_of(&steps)), what: first_line(&what) });
+        let path = cuts.restore(&path_of(&steps));
+        // A required field that was cut out is missing because it was wrong, which has been told.
+        let told = |field: String| faults.iter().any(|fault: &Fault| fault.path == format!("{path}.{field}"));
+        if !missing_field(&what).is_some_and(told) {
+            faults.push(Fault { path, what: first_line(&what) });
+        }
         if let Some((Step::Index(index), array)) = steps.split_last() {
             let array = path_of(array);
             cuts.0.push((array.clone(), cuts.original(&array, *index)));
@@ -127,8 +132,15 @@ fn path_of(steps: &[Step]) -> String {
 }
 
 fn unknown_key(what: &str) -> Option<String> {
-    let rest = what.strip_prefix("unknown field `")?;
-    rest.split_once('`').map(|(key, _)| key.to_owned())
+    quoted_after(what, "unknown field `")
+}
+
+fn missing_field(what: &str) -> Option<String> {
+    quoted_after(what, "missing field `")
+}
+
+fn quoted_after(what: &str, start: &str) -> Option<String> {
+    what.strip_prefix(start)?.split_once('`').map(|(name, _)| name.to_owned())
 }
 
 fn first_line(what: &str) -> String {

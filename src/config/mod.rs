@@ -239,6 +239,15 @@ impl Config {
                 add(path.to_owned(), format!("is {value}, must be from {least} to {most}"));
             }
         }
+        let spans = [
+            ("server.default_timeout", self.server.default_timeout, 1, 86_400),
+            ("server.drain_timeout", self.server.drain_timeout, 0, 3_600),
+        ];
+        for (path, value, least, most) in spans {
+            if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
+                add(path.to_owned(), format!("is {} s, must be from {least} to {most} s", value.as_secs_f64()));
+            }
+        }
         if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
             add("log.level".to_owned(), format!("{:?} is neither a level nor directives", self.log.level));
         }

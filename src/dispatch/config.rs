@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+/// Longest time that can be set.
+const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
+
 /// Limits of attempts. Whatever they say, the request's deadline holds, and an attempt with others after it gets at most
 /// half of the time that is left; see [`super::Dispatcher`].
 #[derive(Debug, Clone, Deserialize)]
@@ -42,8 +45,9 @@ impl DispatchConfig {
             ("first_token_timeout", Some(self.first_token_timeout)),
             ("idle_timeout", Some(self.idle_timeout)),
         ];
-        let zero = fields.into_iter().filter(|(_, time)| time.is_some_and(|time| time.is_zero()));
-        zero.map(|(field, _)| (field.to_owned(), "must be longer than 0 s".to_owned())).collect()
+        let wrong = |time: Duration| time.is_zero() || time > MAX_TIMEOUT;
+        let faults = fields.into_iter().filter(|(_, time)| time.is_some_and(wrong));
+        faults.map(|(field, _)| (field.to_owned(), "must be longer than 0 s and at most a day".to_owned())).collect()
     }
 }
 

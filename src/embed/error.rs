@@ -24,8 +24,9 @@ pub enum EmbedError {
     Tokenise(#[source] tokenizers::Error),
     #[error("the model's forward pass failed")]
     Forward(#[source] candle_core::Error),
-    #[error("the embedding worker panicked: {what}")]
-    Panicked { what: String },
+    /// What the panic said is left out: it may quote the prompt.
+    #[error("{step} panicked")]
+    Panicked { step: &'static str },
     #[error("{path} could not be read")]
     Read {
         path: PathBuf,

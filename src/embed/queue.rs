@@ -1,7 +1,7 @@
 //! The way into the embedding threads: an async handle on a bounded queue.
 //!
-//! A full queue refuses at once; work that may wait (building a set) asks with [`EmbedQueue::embed_patiently`], and
-//! may take half of the places, so that it cannot shut requests out.
+//! A full queue refuses at once. Work that may wait (building a set) asks with [`EmbedQueue::embed_patiently`]: it has
+//! a queue of its own, which the threads turn to when no request waits.
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -27,7 +27,8 @@ pub struct QueueConfig {
 /// Clone it freely; the threads stop when the last clone is gone and the queue is empty.
 #[derive(Clone)]
 pub struct EmbedQueue {
-    requests: Sender<Request>,
+    urgent: Sender<Request>,
+    patient: Sender<Request>,
     places: Arc<Semaphore>,
     patient_places: Arc<Semaphore>,
     capacity: usize,
@@ -53,12 +54,15 @@ impl EmbedQueue {
         embedders: Vec<Box<dyn Embedder>>,
         config: QueueConfig,
     ) -> Result<(Self, EmbedWorkers), EmbedError> {
-        let (requests, receiver) = crossbeam_channel::bounded(config.capacity.max(1));
+        let capacity = config.capacity.max(1);
+        let (urgent, urgent_requests) = crossbeam_channel::bounded(capacity);
+        let (patient, patient_requests) = crossbeam_channel::bounded(capacity);
         let workers = embedders.len();
         let mut threads = Vec::with_capacity(workers);
         for (number, embedder) in embedders.into_iter().enumerate() {
             let worker = Worker {
-                requests: receiver.clone(),
+                urgent: urgent_requests.clone(),
+                patient: patient_requests.clone(),
                 tokeniser: tokeniser.clone(),
                 embedder,
                 limits: config.batch,
@@ -71,10 +75,11 @@ impl EmbedQueue {
             threads.push(thread);
         }
         let queue = Self {
-            requests,
-            places: Arc::new(Semaphore::new(config.capacity.max(1))),
-            patient_places: Arc::new(Semaphore::new((config.capacity / 2).max(1))),
-            capacity: config.capacity.max(1),
+            urgent,
+            patient,
+            places: Arc::new(Semaphore::new(capacity)),
+            patient_places: Arc::new(Semaphore::new(capacity)),
+            capacity,
         };
         Ok((queue, EmbedWorkers(Mutex::new(threads))))
     }
@@ -85,19 +90,18 @@ impl EmbedQueue {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| EmbedError::QueueFull { capacity: self.capacity })?;
-        self.send(text, deadline, place).await
+        self.send(&self.urgent, text, deadline, place).await
     }
 
     /// Embeds `text` whenever there is room: for work without a deadline.
     pub async fn embed_patiently(&self, text: Arc<str>) -> Result<Embedded, EmbedError> {
-        let _share = self.patient_places.acquire().await.map_err(|_| EmbedError::Stopped)?;
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| EmbedError::Stopped)?;
-        self.send(text, None, place).await
+        let place = Arc::clone(&self.patient_places).acquire_owned().await.map_err(|_| EmbedError::Stopped)?;
+        self.send(&self.patient, text, None, place).await
     }
 
-    /// Prompts waiting for a worker.
+    /// Requests waiting for a worker; work that may wait is not counted.
     pub fn depth(&self) -> usize {
-        self.requests.len()
+        self.urgent.len()
     }
 
     /// Most prompts that may wait.
@@ -107,13 +111,14 @@ impl EmbedQueue {
 
     async fn send(
         &self,
+        lane: &Sender<Request>,
         text: Arc<str>,
         deadline: Option<Instant>,
         place: OwnedSemaphorePermit,
     ) -> Result<Embedded, EmbedError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { text, deadline, queued_at: Instant::now(), reply, place };
-        self.requests.try_send(request).map_err(|error| match error {
+        lane.try_send(request).map_err(|error| match error {
             crossbeam_channel::TrySendError::Full(_) => EmbedError::QueueFull { capacity: self.capacity },
             crossbeam_channel::TrySendError::Disconnected(_) => EmbedError::Stopped,
         })?;
@@ -133,4 +138,152 @@ fn run_alone(worker: Worker) {
         tracing::warn!(%error, "the embedding thread shares rayon's global pool");
     }
     worker.run();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::embedding::Embedding;
+    use super::*;
+
+    /// Tells which rows it was given, then waits for leave, for each batch. Id 6 (`bad`) panics.
+    struct Gated {
+        leave: mpsc::Receiver<()>,
+        seen: mpsc::Sender<Vec<Vec<u32>>>,
+    }
+
+    impl Embedder for Gated {
+        fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError> {
+            let rows = batch.iter().map(|row| row.to_vec()).collect();
+            let _ = self.seen.send(rows);
+            let _ = self.leave.recv();
+            assert!(!batch.iter().any(|row| row.contains(&6)), "bad");
+            batch.iter().map(|row| Embedding::normalised(vec![row.len() as f32, 1.0])).collect()
+        }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    struct Fixture {
+        queue: EmbedQueue,
+        workers: EmbedWorkers,
+        leave: mpsc::Sender<()>,
+        seen: mpsc::Receiver<Vec<Vec<u32>>>,
+    }
+
+    /// One worker behind a gate; the tokeniser knows the words a to e (ids 1 to 5) and `bad` (6).
+    fn fixture(capacity: usize) -> Fixture {
+        let json = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+            "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
+            "model":{"type":"WordLevel","vocab":{"[UNK]":0,"a":1,"b":2,"c":3,"d":4,"e":5,"bad":6},"unk_token":"[UNK]"}}"#;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(json.as_bytes()).unwrap();
+        let tokeniser = TextTokeniser::from_file(file.path(), 8).unwrap();
+        let ((leave, gate), (told, seen)) = (mpsc::channel(), mpsc::channel());
+        let embedder = Box::new(Gated { leave: gate, seen: told });
+        let batch = BatchLimits { tokens: 64, rows: 4 };
+        let (queue, workers) = EmbedQueue::start(&tokeniser, vec![embedder], QueueConfig { capacity, batch }).unwrap();
+        Fixture { queue, workers, leave, seen }
+    }
+
+    impl Fixture {
+        fn urgent(&self, text: &'static str) -> tokio::task::JoinHandle<Result<Embedded, EmbedError>> {
+            let queue = self.queue.clone();
+            tokio::spawn(async move { queue.embed(text.into(), None).await })
+        }
+
+        fn patient(&self, text: &'static str) -> tokio::task::JoinHandle<Result<Embedded, EmbedError>> {
+            let queue = self.queue.clone();
+            tokio::spawn(async move { queue.embed_patiently(text.into()).await })
+        }
+
+        /// Keeps the worker busy with `a` until leave is given.
+        async fn busy(&self) -> tokio::task::JoinHandle<Result<Embedded, EmbedError>> {
+            let first = self.urgent("a");
+            let entered = tokio::task::block_in_place(|| self.seen.recv_timeout(PATIENCE)).unwrap();
+            assert_eq!(entered, [vec![1]]);
+            first
+        }
+
+        /// Waits until so many requests of either kind are in the queues.
+        async fn waiting(&self, requests: usize) {
+            let until = Instant::now() + PATIENCE;
+            while self.queue.urgent.len() + self.queue.patient.len() != requests {
+                assert!(Instant::now() < until, "{requests} requests never waited");
+                tokio::task::yield_now().await;
+            }
+        }
+
+        /// Lets all go, and says what came after the first batch.
+        fn batches(self) -> Vec<Vec<Vec<u32>>> {
+            drop(self.leave);
+            drop(self.queue);
+            self.workers.join();
+            self.seen.iter().collect()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_queue_refuses_at_once() {
+        let fixture = fixture(2);
+        let first = fixture.busy().await;
+        let others = [fixture.urgent("b"), fixture.urgent("c")];
+        fixture.waiting(2).await;
+        let refused = fixture.queue.embed("d".into(), None).await;
+        assert!(matches!(refused, Err(EmbedError::QueueFull { capacity: 2 })), "{refused:?}");
+        let batches = fixture.batches();
+        assert_eq!(batches.concat().len(), 2);
+        for request in others.into_iter().chain([first]) {
+            request.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_has_gone_costs_nothing() {
+        let fixture = fixture(8);
+        let first = fixture.busy().await;
+        let cancelled = fixture.urgent("b");
+        let kept = fixture.urgent("c");
+        fixture.waiting(2).await;
+        let soon = Some(Instant::now() + Duration::from_millis(20));
+        let expired = fixture.queue.embed("d".into(), soon).await;
+        assert!(matches!(expired, Err(EmbedError::DeadlineExceeded)), "{expired:?}");
+        cancelled.abort();
+        let _ = cancelled.await;
+        assert_eq!(fixture.batches(), [vec![vec![3]]]);
+        first.await.unwrap().unwrap();
+        kept.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn patient_work_waits_for_requests() {
+        let fixture = fixture(8);
+        let first = fixture.busy().await;
+        let patient = [fixture.patient("b"), fixture.patient("c")];
+        fixture.waiting(2).await;
+        let urgent = fixture.urgent("d");
+        fixture.waiting(3).await;
+        let batches = fixture.batches();
+        assert_eq!(batches[0], [vec![4]]);
+        assert_eq!(batches[1..].concat().len(), 2);
+        for request in patient.into_iter().chain([first, urgent]) {
+            request.await.unwrap().unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_row_that_panics_fails_alone() {
+        let fixture = fixture(8);
+        let first = fixture.busy().await;
+        let (good, bad) = (fixture.urgent("b c"), fixture.urgent("bad"));
+        fixture.waiting(2).await;
+        fixture.batches();
+        first.await.unwrap().unwrap();
+        good.await.unwrap().unwrap();
+        let bad = bad.await.unwrap();
+        assert!(matches!(bad, Err(EmbedError::Panicked { .. })), "{bad:?}");
+    }
 }

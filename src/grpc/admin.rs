@@ -86,7 +86,7 @@ impl pb::admin_service_server::AdminService for AdminService {
         let set = name(&mut violations, "set", &request.set, SetName::new);
         let set = violations.finish(set)?;
         let build = BuildRequest { all: request.all, ..BuildRequest::default() };
-        let operation = self.operations.start(&set, build).map_err(|error| from_build(&error))?;
+        let operation = self.operations.start(&set, build).await.map_err(|error| from_build(&error))?;
         Ok(Response::new(operation.into()))
     }
 

@@ -2,15 +2,34 @@
 
 use std::time::{Duration, Instant};
 
-use tonic::metadata::MetadataMap;
+use tonic::Request;
+use tonic::codegen::http::HeaderMap;
 
 /// Kept back of every deadline for the way home: a twentieth, at most this.
 const MARGIN: Duration = Duration::from_millis(5);
 
-/// The moment by which work for this request must be done; `None` if the caller set no timeout (or an unreadable one).
-pub(super) fn of(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
-    let timeout = parse(metadata.get("grpc-timeout")?.to_str().ok()?)?;
-    now.checked_add(timeout - MARGIN.min(timeout / 20))
+/// Of a call; found among its request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deadline {
+    /// When work for the call must be done.
+    pub(super) work: Instant,
+    /// When its answer must be on the way at the latest: half of the margin later.
+    pub(super) answer: Instant,
+}
+
+impl Deadline {
+    /// `None` if the caller set no timeout, or an unreadable one. `arrival` is when the headers came: the time that
+    /// the rest of the message took is the caller's.
+    pub(super) fn of(headers: &HeaderMap, arrival: Instant) -> Option<Self> {
+        let timeout = parse(headers.get("grpc-timeout")?.to_str().ok()?)?;
+        let margin = MARGIN.min(timeout / 20);
+        Some(Self { work: arrival.checked_add(timeout - margin)?, answer: arrival.checked_add(timeout - margin / 2)? })
+    }
+}
+
+/// When work for the request must be done.
+pub(super) fn of<T>(request: &Request<T>) -> Option<Instant> {
+    request.extensions().get::<Deadline>().map(|deadline| deadline.work)
 }
 
 /// At most eight digits and a unit, see
@@ -57,12 +76,13 @@ mod tests {
 
     #[test]
     fn a_margin_is_kept_back() {
-        let mut metadata = MetadataMap::new();
+        let mut headers = HeaderMap::new();
         let now = Instant::now();
-        assert_eq!(of(&metadata, now), None);
-        metadata.insert("grpc-timeout", "1S".parse().unwrap());
-        assert_eq!(of(&metadata, now), Some(now + Duration::from_millis(995)));
-        metadata.insert("grpc-timeout", "20m".parse().unwrap());
-        assert_eq!(of(&metadata, now), Some(now + Duration::from_millis(19)));
+        let after = |micros: u64| now + Duration::from_micros(micros);
+        assert_eq!(Deadline::of(&headers, now), None);
+        headers.insert("grpc-timeout", "1S".parse().unwrap());
+        assert_eq!(Deadline::of(&headers, now), Some(Deadline { work: after(995_000), answer: after(997_500) }));
+        headers.insert("grpc-timeout", "20m".parse().unwrap());
+        assert_eq!(Deadline::of(&headers, now), Some(Deadline { work: after(19_000), answer: after(19_500) }));
     }
 }

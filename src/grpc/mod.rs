@@ -2,8 +2,10 @@
 
 mod admin;
 mod admission;
+mod bounds;
 mod convert;
 mod deadline;
+mod delivery;
 pub(crate) mod local;
 pub mod pb;
 mod references;

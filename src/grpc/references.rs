@@ -11,9 +11,10 @@ use super::convert::{self, Domain};
 use super::pb;
 use super::status::{from_build, from_store};
 use super::violation::{Violations, field, name};
-use crate::publish::{BuildRequest, Operations, report_of};
+use crate::publish::{BuildRequest, LiveSets, Operations, report_of};
 use crate::reference::{
-    Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, Route, RouteName, SetName, Store,
+    Fallback, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, Route, RouteName, SetEdit, SetName,
+    Store, StoreError,
 };
 
 /// Most prompts in one message.
@@ -21,16 +22,40 @@ const MAX_WRITES: usize = 1_000;
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1_000;
 
+/// A page ends early after so many bytes of text: gRPC clients take no message above 4 MiB unless they are told to.
+const PAGE_BYTES: usize = 2 << 20;
+
 pub struct ReferenceService {
     store: Arc<dyn Store>,
+    live: LiveSets,
     operations: Operations,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl ReferenceService {
-    pub fn new(store: Arc<dyn Store>, operations: Operations) -> Self {
-        Self { store, operations }
+    pub fn new(store: Arc<dyn Store>, live: LiveSets, operations: Operations) -> Self {
+        Self { store, live, operations }
+    }
+
+    /// A set's default route must be a route of its draft. Publish looks again: it may be deleted in between.
+    async fn expect_default_route(&self, edit: &SetEdit) -> Result<(), Status> {
+        let Fallback::DefaultRoute(route) = &edit.policy.fallback else { return Ok(()) };
+        match self.store.get_route(&edit.name, route).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::UnknownSet { set } | StoreError::UnknownRoute { set, .. }) => {
+                Err(field("set.policy.default_route", format!("route {route} does not exist in reference set {set}")))
+            }
+            Err(error) => Err(from_store(&error)),
+        }
+    }
+
+    /// Serves at once what the store now says, and not only when it is asked the next time. The write has happened, so
+    /// a failure is no longer the caller's: the next round meets it again and tells.
+    async fn follow_now(&self) {
+        if let Err(error) = self.live.refresh().await {
+            tracing::debug!(%error, "what was written is not served yet");
+        }
     }
 
     /// Creates the routes of `prompts` that do not exist yet; returns their names.
@@ -61,16 +86,21 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
 
     async fn upsert_set(&self, request: Request<pb::UpsertSetRequest>) -> Answer<pb::ReferenceSet> {
         let request = request.into_inner();
-        let precondition = convert::precondition(request.expected_revision);
-        let mut edit = convert::set_edit(request.set)?;
-        let mut precondition = precondition;
-        if let Some(mask) = request.update_mask.filter(|mask| !mask.paths.is_empty()) {
+        let mut violations = Violations::default();
+        let edit = convert::set_edit(&mut violations, request.set);
+        let mask = convert::SetMask::new(&mut violations, request.update_mask);
+        let mut edit = violations.finish(edit)?;
+        let mut precondition = convert::precondition(request.expected_revision);
+        if !mask.is_whole() {
             let present = self.store.get_set(&edit.name).await.or_status()?;
-            convert::keep_unmasked(&mut edit, &present, &mask.paths)?;
+            mask.keep_unnamed(&mut edit, &present);
             // What was read must still stand when it is written back.
             if precondition == Precondition::None {
                 precondition = Precondition::Revision(present.revision);
             }
+        }
+        if mask.policy {
+            self.expect_default_route(&edit).await?;
         }
         Ok(Response::new(self.store.upsert_set(&edit, precondition).await.or_status()?.into()))
     }
@@ -79,6 +109,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let request = request.into_inner();
         let set = set_name("name", &request.name)?;
         self.store.delete_set(&set, convert::precondition(request.expected_revision)).await.or_status()?;
+        self.follow_now().await;
         Ok(Response::new(pb::DeleteSetResponse {}))
     }
 
@@ -90,8 +121,10 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
 
     async fn upsert_route(&self, request: Request<pb::UpsertRouteRequest>) -> Answer<pb::Route> {
         let request = request.into_inner();
-        let set = set_name("set", &request.set)?;
-        let route = convert::route(request.route)?;
+        let mut violations = Violations::default();
+        let set = name(&mut violations, "set", &request.set, SetName::new);
+        let route = convert::route(&mut violations, request.route);
+        let (set, route) = violations.finish(set.zip(route))?;
         let precondition = convert::precondition(request.expected_revision);
         Ok(Response::new(self.store.upsert_route(&set, &route, precondition).await.or_status()?.into()))
     }
@@ -124,10 +157,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let set = violations.finish(set)?;
         let limit = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
         let prompts = self.store.list_prompts(&set, &PromptFilter { route, after, limit }).await.or_status()?;
-        let full = prompts.len() == limit as usize;
-        let next_page_token = prompts.last().filter(|_| full).map(|last| last.id.to_string()).unwrap_or_default();
-        let prompts = prompts.into_iter().map(Into::into).collect();
-        Ok(Response::new(pb::ListReferencePromptsResponse { prompts, next_page_token }))
+        Ok(Response::new(page(prompts, limit)))
     }
 
     async fn get_reference_prompt(
@@ -147,10 +177,17 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         request: Request<pb::UpsertReferencePromptsRequest>,
     ) -> Answer<pb::UpsertReferencePromptsResponse> {
         let request = request.into_inner();
-        let set = set_name("set", &request.set)?;
-        count_writes(request.prompts.len())?;
-        let edits =
-            convert::prompt_edits(request.prompts.into_iter().map(|write| (write.prompt, write.expected_revision)))?;
+        let mut violations = Violations::default();
+        let set = name(&mut violations, "set", &request.set, SetName::new);
+        count_writes(&mut violations, request.prompts.len());
+        // Of a call that is too long anyway, the first prompts are enough to look at.
+        let writes = request.prompts.into_iter().take(MAX_WRITES);
+        let edits = convert::prompt_edits(
+            &mut violations,
+            |at| format!("prompts[{at}].prompt"),
+            writes.map(|write| (write.prompt, write.expected_revision)),
+        );
+        let set = violations.finish(set)?;
         let prompts = self.store.upsert_prompts(&set, &edits).await.or_status()?;
         let prompts = prompts.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::UpsertReferencePromptsResponse { prompts }))
@@ -161,9 +198,11 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         request: Request<pb::DeleteReferencePromptsRequest>,
     ) -> Answer<pb::DeleteReferencePromptsResponse> {
         let request = request.into_inner();
-        let set = set_name("set", &request.set)?;
-        count_writes(request.prompts.len())?;
-        let ids = convert::prompt_deletes(request.prompts)?;
+        let mut violations = Violations::default();
+        let set = name(&mut violations, "set", &request.set, SetName::new);
+        count_writes(&mut violations, request.prompts.len());
+        let ids = convert::prompt_deletes(&mut violations, request.prompts);
+        let set = violations.finish(set)?;
         self.store.delete_prompts(&set, &ids).await.or_status()?;
         Ok(Response::new(pb::DeleteReferencePromptsResponse {}))
     }
@@ -172,6 +211,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let mut messages = request.into_inner();
         let mut set: Option<SetName> = None;
         let mut answer = pb::ImportResponse::default();
+        let mut number = 0;
         while let Some(message) = messages.message().await? {
             let set = match &set {
                 Some(set) => set,
@@ -181,12 +221,18 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
                     set.insert(named)
                 }
             };
-            for batch in message.prompts.chunks(MAX_WRITES) {
-                let edits = convert::prompt_edits(batch.iter().map(|prompt| (Some(prompt.clone()), None)))?;
+            for (batch, prompts) in message.prompts.chunks(MAX_WRITES).enumerate() {
+                // The caller has long sent other messages when he hears of this one: it is told with its number.
+                let path = |at: usize| format!("messages[{number}].prompts[{}]", batch * MAX_WRITES + at);
+                let mut violations = Violations::default();
+                let writes = prompts.iter().map(|prompt| (Some(prompt.clone()), None));
+                let edits = convert::prompt_edits(&mut violations, path, writes);
+                violations.check()?;
                 answer.created_routes.extend(self.create_missing_routes(set, &edits).await?);
                 self.store.upsert_prompts(set, &edits).await.or_status()?;
                 answer.received += edits.len() as u64;
             }
+            number += 1;
         }
         let set = set.ok_or_else(|| field("set", "the stream held no message"))?;
         answer.revision = self.store.get_set(&set).await.or_status()?.revision;
@@ -206,7 +252,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let set = set_name("set", &request.set)?;
         let build = BuildRequest { expected_revision: request.expected_revision, ..BuildRequest::default() };
         // The build goes on if the caller stops waiting: half a version helps nobody.
-        let mut operation = self.operations.start(&set, build).map_err(|error| from_build(&error))?;
+        let mut operation = self.operations.start(&set, build).await.map_err(|error| from_build(&error))?;
         let built = operation.wait().await.map_err(|error| from_build(&error))?;
         Ok(Response::new(pb::PublishResponse { set: Some(built.set.into()), report: Some(built.report.into()) }))
     }
@@ -220,7 +266,9 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
                 format!("reference set {set} has no version before the live one"),
             )
         })?;
-        Ok(Response::new(self.store.rollback(&set, previous).await.or_status()?.into()))
+        let set = self.store.rollback(&set, previous).await.or_status()?;
+        self.follow_now().await;
+        Ok(Response::new(set.into()))
     }
 
     async fn list_versions(&self, request: Request<pb::ListVersionsRequest>) -> Answer<pb::ListVersionsResponse> {
@@ -262,12 +310,28 @@ fn set_name(at: &str, text: &str) -> Result<SetName, Status> {
     violations.finish(set)
 }
 
-fn count_writes(writes: usize) -> Result<(), Status> {
+fn count_writes(violations: &mut Violations, writes: usize) {
     match writes {
-        0 => Err(field("prompts", "is empty")),
-        1..=MAX_WRITES => Ok(()),
-        _ => Err(field("prompts", format!("has {writes} entries, at most {MAX_WRITES} are allowed"))),
+        0 => violations.add("prompts", "is empty"),
+        1..=MAX_WRITES => {}
+        _ => violations.add("prompts", format!("has {writes} entries, at most {MAX_WRITES} are allowed")),
     }
+}
+
+/// As much of `prompts` as goes into one message, and where the next page begins if there may be one. `limit` is how
+/// many were asked for.
+fn page(mut prompts: Vec<ReferencePrompt>, limit: u32) -> pb::ListReferencePromptsResponse {
+    let mut bytes = 0;
+    let fitting = prompts.iter().take_while(|prompt| {
+        let fits = bytes < PAGE_BYTES;
+        bytes += prompt.text.len();
+        fits
+    });
+    let fitting = fitting.count();
+    let more = fitting < prompts.len() || prompts.len() == limit as usize;
+    prompts.truncate(fitting);
+    let next_page_token = prompts.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();
+    pb::ListReferencePromptsResponse { prompts: prompts.into_iter().map(Into::into).collect(), next_page_token }
 }
 
 /// Reads page by page, a page when the one before has been taken.

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::admission::Admission;
 use super::convert::{self, Classification};
+use super::delivery::{self, Terms};
 use super::status::{self, from_embed};
 use super::{deadline, pb};
-use crate::classify::{Cascade, ClassifyOptions, Decision};
+use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
 use crate::dispatch::Dispatcher;
-use crate::reference::{SetName, Snapshot, SnapshotCell, TargetName};
+use crate::publish::LiveSets;
+use crate::reference::{SetName, Snapshot, TargetName};
 use crate::routing::{Plan, RoutingTable};
 
 /// Most prompts in one RouteBatch.
@@ -26,7 +30,7 @@ const BATCH_IN_FLIGHT: usize = 16;
 /// What the service works with. Clone it freely.
 #[derive(Clone)]
 pub struct RouterParts {
-    pub snapshots: SnapshotCell,
+    pub live: LiveSets,
     pub cascade: Cascade,
     pub routing: Arc<RoutingTable>,
     pub dispatcher: Dispatcher,
@@ -36,6 +40,10 @@ pub struct RouterParts {
     /// Time for a completion whose caller set no deadline.
     pub default_timeout: Duration,
     pub admission: Admission,
+    /// Where streams are delivered.
+    pub tasks: TaskTracker,
+    /// Ends the streams that are still under way when the drain time is over.
+    pub cut_off: CancellationToken,
 }
 
 #[derive(Clone)]
@@ -48,15 +56,24 @@ impl RouterService {
         Self(parts)
     }
 
-    async fn decide(&self, request: &Classification, deadline: Option<Instant>) -> Result<Decision, Status> {
+    async fn decide(
+        &self,
+        request: &Classification,
+        deadline: Option<Instant>,
+        purpose: Purpose,
+    ) -> Result<Decision, Status> {
         let snapshot = self.snapshot(request)?;
-        let options = ClassifyOptions { neighbours: request.neighbours, allow_llm: request.allow_llm, deadline };
+        let (neighbours, allow_llm) = (request.neighbours, request.allow_llm);
+        let options = ClassifyOptions { neighbours, allow_llm, deadline, purpose };
         self.0.cascade.decide(snapshot, &request.prompt, options).await.map_err(|error| from_embed(&error))
     }
 
     fn snapshot(&self, request: &Classification) -> Result<Arc<Snapshot>, Status> {
         let set = request.set.as_ref().unwrap_or(&self.0.default_set);
-        self.0.snapshots.get(set.as_str()).ok_or_else(|| status::unknown_set(set))
+        self.0.live.snapshots().get(set.as_str()).ok_or_else(|| match self.0.live.problem(set.as_str()) {
+            Some(problem) => status::not_served(set, &problem),
+            None => status::unknown_set(set),
+        })
     }
 
     /// `None` if no route applies.
@@ -70,7 +87,7 @@ impl RouterService {
         deadline: Option<Instant>,
     ) -> Result<pb::RouteResponse, Status> {
         let request = convert::classification(request, self.0.max_prompt_bytes)?;
-        let decision = self.decide(&request, deadline).await?;
+        let decision = self.decide(&request, deadline, Purpose::Answer).await?;
         let plan = self.plan(&decision, None).as_ref().map(pb::Plan::from);
         Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, request.explain)), plan })
     }
@@ -86,7 +103,7 @@ impl RouterService {
         request: &convert::Completion,
         deadline: Option<Instant>,
     ) -> Result<(Decision, Plan), Status> {
-        let decision = self.decide(&request.classification, deadline).await?;
+        let decision = self.decide(&request.classification, deadline, Purpose::Completion).await?;
         match self.plan(&decision, request.pin_target.as_ref()) {
             Some(plan) => Ok((decision, plan)),
             None => Err(status::no_route(&decision)),
@@ -98,13 +115,15 @@ impl RouterService {
 impl pb::router_service_server::RouterService for RouterService {
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteResponse> {
         let _place = self.0.admission.enter()?;
+        let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let response = self.route_one(request, deadline::of(&metadata, Instant::now())).await?;
+        let response = self.route_one(request, deadline).await?;
         Ok(echo_request_id(&metadata, Response::new(response)))
     }
 
     async fn route_batch(&self, request: Request<pb::RouteBatchRequest>) -> Answer<pb::RouteBatchResponse> {
         let _place = self.0.admission.enter()?;
+        let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
         let count = request.requests.len();
         if count == 0 || count > MAX_BATCH {
@@ -113,7 +132,6 @@ impl pb::router_service_server::RouterService for RouterService {
                 format!("has {count} entries, must have 1 to {MAX_BATCH}"),
             ));
         }
-        let deadline = deadline::of(&metadata, Instant::now());
         let results = stream::iter(request.requests)
             .map(|request| async move {
                 let result = match self.route_one(request, deadline).await {
@@ -130,8 +148,8 @@ impl pb::router_service_server::RouterService for RouterService {
 
     async fn complete(&self, request: Request<pb::CompleteRequest>) -> Answer<pb::CompleteResponse> {
         let _place = self.0.admission.enter()?;
+        let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let deadline = deadline::of(&metadata, Instant::now());
         let request = convert::completion(request, self.0.max_prompt_bytes)?;
         let (decision, plan) = self.prepare(&request, deadline).await?;
         let dispatched = self
@@ -152,23 +170,23 @@ impl pb::router_service_server::RouterService for RouterService {
 
     async fn complete_stream(&self, request: Request<pb::CompleteRequest>) -> Answer<Self::CompleteStreamStream> {
         let place = self.0.admission.enter()?;
+        let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let deadline = deadline::of(&metadata, Instant::now());
         let request = convert::completion(request, self.0.max_prompt_bytes)?;
         let (decision, plan) = self.prepare(&request, deadline).await?;
         let decided = pb::Decision::of(&decision, request.classification.explain);
         let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
         let until = self.until(deadline);
         let events = self.0.dispatcher.stream(&plan, Arc::new(request.chat), until, request.max_attempts);
-        let events = events.filter_map(move |event| {
-            // The place is held until the stream ends or its caller has gone.
-            let _ = &place;
+        let events = events.filter_map(|event| {
             std::future::ready(match event {
                 Ok(event) => convert::event(event).map(Ok),
                 Err(error) => Some(Err(status::from_dispatch(&error))),
             })
         });
-        let stream = stream::once(async { Ok(first) }).chain(events);
+        let events = stream::once(async { Ok(first) }).chain(events);
+        let terms = Terms { until, cut_off: self.0.cut_off.clone(), place };
+        let stream = delivery::deliver(events, terms, &self.0.tasks);
         Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))
     }
 }

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
@@ -13,6 +15,7 @@ use tonic_health::server::HealthReporter;
 
 use super::admin::{AdminService, ServerFacts};
 use super::admission::Admission;
+use super::bounds::Bounds;
 use super::pb;
 use super::references::ReferenceService;
 use super::router::{RouterParts, RouterService};
@@ -32,6 +35,9 @@ const MAX_STREAMS: u32 = 1_024;
 
 /// An idle connection is asked for a sign of life so often.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// For the last statuses to go out once requests are cut off.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -68,9 +74,11 @@ impl BoundServer {
         self.address
     }
 
-    /// Serves until `stop` is ready; then no request is taken any more, and those under way get the drain time.
+    /// Serves until `stop` is ready; then no request is taken any more, and those under way get the drain time. What
+    /// is not answered by then ends with UNAVAILABLE.
     pub async fn run(self, app: &App, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
-        let services = Services::new(app)?;
+        let cut_off = CancellationToken::new();
+        let services = Services::new(app, &cut_off)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         report_all(&health, ServingStatus::Serving).await;
         // Old clients, and those of Python to this day, know the draft of reflection only.
@@ -80,9 +88,9 @@ impl BoundServer {
         let router = pb::router_service_server::RouterServiceServer::new(services.router)
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
+        // Its answers bound themselves, and one that repeats a message of the greatest size is a little longer.
         let references = pb::reference_service_server::ReferenceServiceServer::new(services.references)
-            .max_decoding_message_size(limit)
-            .max_encoding_message_size(limit);
+            .max_decoding_message_size(limit);
         let admin = pb::admin_service_server::AdminServiceServer::new(services.admin);
 
         // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to that.
@@ -92,12 +100,14 @@ impl BoundServer {
         let signal = async move {
             stop.await;
             report_all(&health, ServingStatus::NotServing).await;
+            end_watches(health).await;
             drop(stopping);
         };
         let serving = Server::builder()
             .max_concurrent_streams(Some(MAX_STREAMS))
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
+            .layer(Bounds { cut_off: cut_off.clone() })
             .add_service(health_service)
             .add_service(reflection)
             .add_service(draft_reflection)
@@ -109,12 +119,17 @@ impl BoundServer {
             let _ = stopped.await;
             tokio::time::sleep(drain).await;
         };
+        let mut serving = pin!(serving);
         tokio::select! {
-            served = serving => served.map_err(ServeError::Transport),
-            () = overdue => {
-                tracing::warn!(?drain, "requests under way were cut off: the drain time is over");
-                Ok(())
-            }
+            served = &mut serving => return served.map_err(ServeError::Transport),
+            () = overdue => {}
+        }
+        tracing::warn!(?drain, "requests under way are cut off: the drain time is over");
+        cut_off.cancel();
+        // A caller who does not take his status in is not waited for.
+        match tokio::time::timeout(LAST_WORDS, serving).await {
+            Ok(served) => served.map_err(ServeError::Transport),
+            Err(_) => Ok(()),
         }
     }
 }
@@ -126,7 +141,7 @@ struct Services {
 }
 
 impl Services {
-    fn new(app: &App) -> Result<Self, ServeError> {
+    fn new(app: &App, cut_off: &CancellationToken) -> Result<Self, ServeError> {
         let config = &app.config;
         let operations = Operations::new(app.builder.clone(), app.live.clone(), app.tasks.clone(), app.stop.clone());
         let manifest = app.embedding.files.manifest();
@@ -141,8 +156,8 @@ impl Services {
             llm_configured: config.llm.is_some(),
         };
         let routing = routing_table(config)?;
-        let router = router_service_with(app, Arc::clone(&routing))?;
-        let references = ReferenceService::new(Arc::clone(&app.store), operations.clone());
+        let router = router_service_with(app, Arc::clone(&routing), cut_off)?;
+        let references = ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone());
         let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
         Ok(Self { router, references, admin })
     }
@@ -161,9 +176,17 @@ fn reflection_builder() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
+/// Whoever watches the health has heard the last of it. A watch never ends by itself, and would hold up the end for
+/// the whole drain time.
+async fn end_watches(mut health: HealthReporter) {
+    for service in SERVICES {
+        health.clear_service_status(service).await;
+    }
+}
+
 /// The routing service by itself.
 pub(super) fn router_service(app: &App) -> Result<RouterService, ServeError> {
-    router_service_with(app, routing_table(&app.config)?)
+    router_service_with(app, routing_table(&app.config)?, &CancellationToken::new())
 }
 
 fn routing_table(config: &Config) -> Result<Arc<RoutingTable>, ServeError> {
@@ -173,10 +196,14 @@ fn routing_table(config: &Config) -> Result<Arc<RoutingTable>, ServeError> {
     Ok(Arc::new(RoutingTable::new(&config.routing(), configured)?))
 }
 
-fn router_service_with(app: &App, routing: Arc<RoutingTable>) -> Result<RouterService, ServeError> {
+fn router_service_with(
+    app: &App,
+    routing: Arc<RoutingTable>,
+    cut_off: &CancellationToken,
+) -> Result<RouterService, ServeError> {
     let config = &app.config;
     Ok(RouterService::new(RouterParts {
-        snapshots: app.live.snapshots().clone(),
+        live: app.live.clone(),
         cascade: app.cascade.clone(),
         routing,
         dispatcher: Dispatcher::new(app.providers.clone(), config.dispatch.clone()),
@@ -184,5 +211,7 @@ fn router_service_with(app: &App, routing: Arc<RoutingTable>) -> Result<RouterSe
         default_timeout: config.server.default_timeout,
         max_prompt_bytes: config.server.max_prompt_bytes,
         admission: Admission::new(config.server.max_concurrent_requests),
+        tasks: app.tasks.clone(),
+        cut_off: cut_off.clone(),
     }))
 }

@@ -12,7 +12,7 @@ use super::convert::attempts_detail;
 use crate::classify::Decision;
 use crate::dispatch;
 use crate::embed::EmbedError;
-use crate::publish::BuildError;
+use crate::publish::{BuildError, Problem};
 use crate::reference::{SetName, StoreError};
 
 /// `ErrorInfo.domain` of every error.
@@ -20,6 +20,11 @@ pub(super) const DOMAIN: &str = "semroute";
 
 /// When a refused caller may try again.
 const RETRY_SOON: Duration = Duration::from_millis(200);
+
+/// Longest message of a failed dispatch, and of its attempts together. A status travels in headers, where every byte
+/// that is not ASCII takes three; clients take 8 or 16 KB of them and give up the whole connection for more.
+const MAX_MESSAGE_BYTES: usize = 600;
+const MAX_ATTEMPTS_BYTES: usize = 1_500;
 
 /// `ErrorInfo.reason`: stable words that a program can switch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,7 @@ pub(super) enum Reason {
     BuildRefused,
     ModelMismatch,
     NothingPublished,
+    NotServed,
     StoreUnavailable,
     StoreDamaged,
     QueueFull,
@@ -66,6 +72,7 @@ impl Reason {
             Self::AlreadyBuilding => "ALREADY_BUILDING",
             Self::BuildRefused => "BUILD_REFUSED",
             Self::ModelMismatch => "MODEL_MISMATCH",
+            Self::NotServed => "NOT_SERVED",
             Self::NothingPublished => "NOTHING_PUBLISHED",
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::StoreDamaged => "STORE_DAMAGED",
@@ -107,6 +114,12 @@ pub(super) fn unknown_set(set: &SetName) -> Status {
     Reason::UnknownSet.resource(Code::NotFound, "semroute.v1.ReferenceSet", set.as_str(), message)
 }
 
+/// A version is published, and this server cannot serve it; the log and GetStatus say why.
+pub(super) fn not_served(set: &SetName, problem: &Problem) -> Status {
+    let message = format!("version {} of reference set {set} is published but cannot be served", problem.version);
+    Reason::NotServed.resource(Code::Unavailable, "semroute.v1.ReferenceSet", set.as_str(), message)
+}
+
 pub(super) fn from_store(error: &StoreError) -> Status {
     let message = error.to_string();
     match error {
@@ -142,7 +155,7 @@ pub(super) fn from_embed(error: &EmbedError) -> Status {
     match error {
         EmbedError::QueueFull { .. } => Reason::QueueFull.status(Code::ResourceExhausted, error.to_string()),
         EmbedError::DeadlineExceeded => deadline("embedding the prompt"),
-        EmbedError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),
+        EmbedError::Stopped => shutting_down(),
         _ => internal(error),
     }
 }
@@ -155,12 +168,14 @@ pub(super) fn from_build(error: &BuildError) -> Status {
         BuildError::StaleDraft { set, .. } => {
             Reason::StaleRevision.resource(Code::Aborted, "revision", set.as_str(), message)
         }
-        BuildError::AlreadyBuilding { .. } => Reason::AlreadyBuilding.status(Code::Aborted, message),
+        BuildError::AlreadyBuilding { .. } | BuildError::Superseded { .. } => {
+            Reason::AlreadyBuilding.status(Code::Aborted, message)
+        }
         BuildError::OtherModel { .. } => Reason::ModelMismatch.status(Code::FailedPrecondition, message),
-        BuildError::LowRecall { .. } | BuildError::Disagreement { .. } => {
+        BuildError::LowRecall { .. } | BuildError::Disagreement { .. } | BuildError::UnknownDefaultRoute { .. } => {
             Reason::BuildRefused.status(Code::FailedPrecondition, message)
         }
-        BuildError::Stopped => Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down"),
+        BuildError::Stopped => shutting_down(),
         BuildError::StoredEmbedding { .. } => {
             tracing::error!(error = %chain(error), "a stored embedding is damaged");
             Reason::StoreDamaged.status(Code::DataLoss, chain(error))
@@ -172,6 +187,10 @@ pub(super) fn from_build(error: &BuildError) -> Status {
 /// `stage`: what was under way.
 pub(super) fn deadline(stage: &str) -> Status {
     Reason::DeadlineExceeded.status(Code::DeadlineExceeded, format!("the deadline passed while {stage}"))
+}
+
+pub(super) fn shutting_down() -> Status {
+    Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down")
 }
 
 /// Our bug: the caller gets an id, the log the cause.
@@ -198,6 +217,14 @@ pub(super) fn no_route(decision: &Decision) -> Status {
     Reason::NoRoute.status(Code::FailedPrecondition, format!("no route applies: {}", decision.reason()))
 }
 
+fn shortened(mut text: String, most_bytes: usize) -> String {
+    if text.len() > most_bytes {
+        text.truncate(text.floor_char_boundary(most_bytes));
+        text.push_str(" ...");
+    }
+    text
+}
+
 /// With every attempt, and every refused target, among the details.
 pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
     let (reason, code) = match error {
@@ -207,11 +234,16 @@ pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
         dispatch::Error::DeadlineExceeded { .. } => (Reason::DeadlineExceeded, Code::DeadlineExceeded),
         dispatch::Error::BrokenStream { .. } => (Reason::BrokenStream, Code::Unavailable),
     };
-    let status = reason.status(code, error.to_string());
+    let status = reason.status(code, shortened(error.to_string(), MAX_MESSAGE_BYTES));
     let mut message = to_message(&status);
+    let mut tried = attempts_detail(error);
+    let share = MAX_ATTEMPTS_BYTES / tried.attempts.len().max(1);
+    for attempt in &mut tried.attempts {
+        attempt.message = shortened(std::mem::take(&mut attempt.message), share);
+    }
     let detail = prost_types::Any {
         type_url: "type.googleapis.com/semroute.v1.AttemptsDetail".to_owned(),
-        value: attempts_detail(error).encode_to_vec(),
+        value: tried.encode_to_vec(),
     };
     message.details.push(detail);
     Status::with_details(code, status.message(), message.encode_to_vec().into())

@@ -6,13 +6,30 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use super::status::{DOMAIN, Reason};
 use crate::reference::NameError;
 
+/// Violations that are told; HTTP/2 clients take no more than a few kilobytes of headers, where statuses travel.
+const MAX_TOLD: usize = 20;
+
+/// Longest description of one.
+const MAX_DESCRIPTION_BYTES: usize = 200;
+
 /// Collects violations while a request is converted.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<FieldViolation>);
+pub(super) struct Violations {
+    told: Vec<FieldViolation>,
+    total: usize,
+}
 
 impl Violations {
     pub(super) fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(FieldViolation::new(field, description));
+        self.total += 1;
+        if self.told.len() < MAX_TOLD {
+            let mut description: String = description.into();
+            if description.len() > MAX_DESCRIPTION_BYTES {
+                description.truncate(description.floor_char_boundary(MAX_DESCRIPTION_BYTES));
+                description.push_str(" ...");
+            }
+            self.told.push(FieldViolation::new(field, description));
+        }
     }
 
     /// Keeps the value, or notes why there is none.
@@ -22,24 +39,27 @@ impl Violations {
 
     /// `Err` with all violations if there are any.
     pub(super) fn check(self) -> Result<(), Status> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.status()) }
+        if self.total == 0 { Ok(()) } else { Err(self.status()) }
     }
 
     /// The value if it is there and nothing was violated.
     pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Status> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
+            Some(value) if self.total == 0 => Ok(value),
             _ => Err(self.status()),
         }
     }
 
     fn status(self) -> Status {
-        let summary: Vec<String> =
-            self.0.iter().map(|violation| format!("{}: {}", violation.field, violation.description)).collect();
+        let told = self.told.iter().map(|violation| format!("{}: {}", violation.field, violation.description));
+        let mut summary = told.collect::<Vec<_>>().join("; ");
+        if self.total > self.told.len() {
+            summary.push_str(&format!("; and {} more", self.total - self.told.len()));
+        }
         let mut details = ErrorDetails::new();
         details.set_error_info(Reason::InvalidField.as_str(), DOMAIN, std::collections::HashMap::new());
-        details.set_bad_request(self.0);
-        Status::with_error_details(tonic::Code::InvalidArgument, summary.join("; "), details)
+        details.set_bad_request(self.told);
+        Status::with_error_details(tonic::Code::InvalidArgument, summary, details)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The vectors of a set: one row a reference prompt.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 
 use crate::embed::{EmbedError, Embedding};
 
@@ -32,10 +32,6 @@ impl VectorMatrix {
     /// All rows in order.
     pub fn iter(&self) -> impl Iterator<Item = &[f32]> {
         self.0.as_slice().unwrap_or_default().chunks_exact(self.dimension().max(1))
-    }
-
-    pub fn view(&self, row: usize) -> Option<ArrayView1<'_, f32>> {
-        (row < self.rows()).then(|| self.0.row(row))
     }
 }
 

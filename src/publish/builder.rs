@@ -14,7 +14,9 @@ use super::report::BuildReport;
 use super::{check, load};
 use crate::embed::EmbedQueue;
 use crate::index::IndexConfig;
-use crate::reference::{Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, TextHash, Version};
+use crate::reference::{
+    Fallback, Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, StoreError, TextHash, Version,
+};
 
 /// Texts embedded between two saves: what a kill can cost.
 const SAVE_EVERY: u32 = 64;
@@ -96,6 +98,26 @@ impl Builder {
 
         let version = self.store.freeze(set, &self.model, request.all).await?;
         expect_revision(set, request.expected_revision, version.draft_revision)?;
+        expect_default_route(&version)?;
+        let number = version.version;
+        self.finish(version, live, request, progress, begun).await.map_err(|error| match error {
+            // Freezing another draft or for another model removes what is unfinished.
+            BuildError::Store(StoreError::UnknownVersion { version, .. }) if version == number => {
+                BuildError::Superseded { set: set.clone(), version }
+            }
+            error => error,
+        })
+    }
+
+    /// From a frozen version to a live one.
+    async fn finish(
+        &self,
+        version: SetVersion,
+        live: Option<SetVersion>,
+        request: &BuildRequest,
+        progress: &dyn BuildProgress,
+        begun: Instant,
+    ) -> Result<Built, BuildError> {
         let embedded = self.embed_missing(&version, progress).await?;
         let embed_seconds = begun.elapsed().as_secs_f64();
 
@@ -124,8 +146,19 @@ impl Builder {
         };
         refuse_if_worse(&report, request)?;
         let json = serde_json::to_string(&report).unwrap_or_default();
-        let set = self.store.publish(set, version.version, &json, KEEP_VERSIONS).await?;
+        let set = self.store.publish(&version.set, version.version, &json, KEEP_VERSIONS).await?;
         Ok(Built { set, snapshot: Arc::new(snapshot), report, changed: true })
+    }
+
+    /// `UnknownSet` if there is none of that name.
+    pub async fn expect_set(&self, set: &SetName) -> Result<(), BuildError> {
+        self.store.get_set(set).await?;
+        Ok(())
+    }
+
+    /// Whether a version was made of this revision of its set's draft.
+    pub(super) async fn draft_is(&self, set: &SetName, version: Version, draft: Revision) -> Result<bool, BuildError> {
+        Ok(self.store.get_version(set, version).await?.draft_revision == draft)
     }
 
     /// Loads a version that was built before.
@@ -211,6 +244,16 @@ fn expect_revision(set: &SetName, expected: Option<Revision>, present: Revision)
     match expected {
         Some(expected) if expected != present => Err(BuildError::StaleDraft { set: set.clone(), expected, present }),
         _ => Ok(()),
+    }
+}
+
+/// What falls back to a route that is not there would fall back to nothing, and nobody would be told.
+fn expect_default_route(version: &SetVersion) -> Result<(), BuildError> {
+    match &version.policy.fallback {
+        Fallback::DefaultRoute(route) if !version.routes.iter().any(|known| known.name == *route) => {
+            Err(BuildError::UnknownDefaultRoute { set: version.set.clone(), route: route.clone() })
+        }
+        Fallback::DefaultRoute(_) | Fallback::BestGuess | Fallback::Abstain => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a version could not be built, loaded or made live.
 
 use crate::embed::EmbedError;
-use crate::reference::{Fingerprint, Revision, SetName, StoreError, Version};
+use crate::reference::{Fingerprint, Revision, RouteName, SetName, StoreError, Version};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -9,6 +9,10 @@ pub enum BuildError {
     Store(#[from] StoreError),
     #[error("reference set {set} has no prompts to publish")]
     EmptySet { set: SetName },
+    #[error("the default route {route} of reference set {set} does not exist")]
+    UnknownDefaultRoute { set: SetName, route: RouteName },
+    #[error("another build of reference set {set} took the place of version {version} before it was finished")]
+    Superseded { set: SetName, version: Version },
     #[error("the draft of reference set {set} has revision {present}, expected {expected}")]
     StaleDraft { set: SetName, expected: Revision, present: Revision },
     #[error("reference set {set} is being built already")]

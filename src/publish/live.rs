@@ -45,6 +45,17 @@ impl LiveSets {
         self.cell.publish(snapshot);
     }
 
+    /// Notes why a published version is not served; what was served of the set before stays.
+    pub(super) fn cannot_serve(&self, set: &SetName, version: Version, what: &str) {
+        tracing::error!(set = %set, version, what, "the published version cannot be served");
+        self.lock().insert(set.clone(), Problem { version, what: what.to_owned() });
+    }
+
+    /// Why the published version of a set is not served, if that is so.
+    pub fn problem(&self, set: &str) -> Option<Problem> {
+        self.lock().get(set).cloned()
+    }
+
     /// Sets whose published version cannot be served, with the reason.
     pub fn problems(&self) -> Vec<(SetName, Problem)> {
         self.lock().iter().map(|(set, problem)| (set.clone(), problem.clone())).collect()
@@ -53,16 +64,17 @@ impl LiveSets {
     /// Brings the snapshots up to date once. An error of the store is returned; that of a single set is kept in
     /// [`LiveSets::problems`], and what was served of it before stays.
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        // Looked at before the store is asked: what comes to be served meanwhile is newer than the store's answer.
+        let served: BTreeMap<SetName, Arc<Snapshot>> =
+            self.cell.all().into_iter().map(|snapshot| (snapshot.set.clone(), snapshot)).collect();
         let published = self.store.published_versions().await?;
         let names: BTreeSet<&SetName> = published.iter().map(|(set, _)| set).collect();
-        for snapshot in self.cell.all() {
-            if !names.contains(&snapshot.set) {
-                self.cell.withdraw(&snapshot.set);
-            }
+        for (_, snapshot) in served.iter().filter(|(set, _)| !names.contains(set)) {
+            self.cell.withdraw(snapshot);
         }
         self.lock().retain(|set, _| names.contains(set));
         for (set, version) in &published {
-            self.refresh_set(set, *version).await?;
+            self.refresh_set(set, *version, served.get(set)).await?;
         }
         Ok(())
     }
@@ -90,23 +102,31 @@ impl LiveSets {
         }
     }
 
-    async fn refresh_set(&self, set: &SetName, version: Version) -> Result<(), StoreError> {
-        let served = self.cell.get(set.as_str()).is_some_and(|snapshot| snapshot.version == version);
-        let known_bad = self.lock().get(set).is_some_and(|problem| problem.version == version);
-        if served || known_bad {
+    async fn refresh_set(
+        &self,
+        set: &SetName,
+        version: Version,
+        served: Option<&Arc<Snapshot>>,
+    ) -> Result<(), StoreError> {
+        if served.is_some_and(|snapshot| snapshot.version == version) {
+            // Perhaps again, after another version could not be.
+            self.lock().remove(set);
+            return Ok(());
+        }
+        if self.lock().get(set).is_some_and(|problem| problem.version == version) {
             return Ok(());
         }
         match self.builder.load(set, version).await {
             Ok(snapshot) => {
                 tracing::info!(set = %set, version, prompts = snapshot.references.len(), "version is live");
-                self.serve(snapshot);
+                self.lock().remove(set);
+                self.cell.replace(served, &snapshot);
             }
             // Replaced while it was being read: the next round sees what took its place.
             Err(BuildError::Store(StoreError::UnknownVersion { .. } | StoreError::UnknownSet { .. })) => {}
             Err(BuildError::Store(error @ StoreError::Unavailable { .. })) => return Err(error),
             Err(error) => {
-                tracing::error!(set = %set, version, %error, "the published version cannot be served");
-                self.lock().insert(set.clone(), Problem { version, what: error.to_string() });
+                self.cannot_serve(set, version, &error.to_string());
             }
         }
         Ok(())

@@ -20,4 +20,4 @@ pub use live::{LiveSets, Problem};
 pub use operations::{Ended, Operation, Operations};
 pub use progress::{BuildProgress, Counters};
 pub use report::{BuildReport, Relabelled};
-pub use sync::{Synced, sync_files};
+pub use sync::{Synced, is_half_taken, sync_files};

@@ -44,7 +44,10 @@ impl Operation {
 
     /// `None` while it runs.
     pub fn ended(&self) -> Option<Ended> {
-        self.ended.borrow().clone()
+        // A task that was torn down without a word has ended too, or its set could never be built again.
+        let gone = || self.ended.has_changed().is_err();
+        let stopped = || Ended { at: self.started_at, result: Err(Arc::new(BuildError::Stopped)) };
+        self.ended.borrow().clone().or_else(|| gone().then(stopped))
     }
 
     /// Waits for its end. Whoever stops waiting does not stop the operation.
@@ -71,8 +74,10 @@ impl Operations {
         Self { builder, live, tasks, stop, known: Arc::default() }
     }
 
-    /// Starts building `set` and serving what was built. `AlreadyBuilding` if a build of it is under way here.
-    pub fn start(&self, set: &SetName, request: BuildRequest) -> Result<Operation, BuildError> {
+    /// Starts building `set` and serving what was built. `UnknownSet`; `AlreadyBuilding` if a build of it is under way
+    /// here.
+    pub async fn start(&self, set: &SetName, request: BuildRequest) -> Result<Operation, BuildError> {
+        self.builder.expect_set(set).await?;
         let (end, ended) = watch::channel(None);
         let counters = Arc::new(Counters::default());
         let operation = Operation {
@@ -82,13 +87,7 @@ impl Operations {
             counters: Arc::clone(&counters),
             ended,
         };
-        let mut known = self.lock();
-        if known.iter().any(|known| known.set == *set && known.ended().is_none()) {
-            return Err(BuildError::AlreadyBuilding { set: set.clone() });
-        }
-        known.push_front(operation.clone());
-        known.truncate(REMEMBERED);
-        drop(known);
+        self.remember(&operation)?;
 
         let (builder, live, stop, set) = (self.builder.clone(), self.live.clone(), self.stop.clone(), set.clone());
         self.tasks.spawn(async move {
@@ -102,6 +101,21 @@ impl Operations {
             end.send_replace(Some(Ended { at: SystemTime::now(), result: result.map_err(Arc::new) }));
         });
         Ok(operation)
+    }
+
+    fn remember(&self, operation: &Operation) -> Result<(), BuildError> {
+        let mut known = self.lock();
+        if known.iter().any(|known| known.set == operation.set && known.ended().is_none()) {
+            return Err(BuildError::AlreadyBuilding { set: operation.set.clone() });
+        }
+        known.push_front(operation.clone());
+        let mut place = 0;
+        // One that runs is never forgotten: it is what keeps a second build of its set away.
+        known.retain(|known| {
+            place += 1;
+            place <= REMEMBERED || known.ended().is_none()
+        });
+        Ok(())
     }
 
     pub fn get(&self, id: Uuid) -> Option<Operation> {

@@ -100,11 +100,73 @@ impl SnapshotCell {
         });
     }
 
-    pub fn withdraw(&self, set: &SetName) {
-        self.0.rcu(|published| {
-            let mut published = Published::clone(published);
-            published.remove(set);
-            published
+    /// Publishes `snapshot` if what stands there for its set is still `before`. For those who act on what a store said
+    /// some time ago: whoever published in between knew better.
+    pub fn replace(&self, before: Option<&Arc<Snapshot>>, snapshot: &Arc<Snapshot>) {
+        self.change_if(before, &snapshot.set, |published| {
+            published.insert(snapshot.set.clone(), Arc::clone(snapshot));
         });
+    }
+
+    /// Withdraws a snapshot if it still stands there.
+    pub fn withdraw(&self, snapshot: &Arc<Snapshot>) {
+        self.change_if(Some(snapshot), &snapshot.set, |published| {
+            published.remove(&snapshot.set);
+        });
+    }
+
+    fn change_if(&self, before: Option<&Arc<Snapshot>>, set: &SetName, change: impl Fn(&mut Published)) {
+        self.0.rcu(|published| {
+            let unchanged = match (published.get(set), before) {
+                (None, None) => true,
+                (Some(present), Some(before)) => Arc::ptr_eq(present, before),
+                (None, Some(_)) | (Some(_), None) => false,
+            };
+            if !unchanged {
+                return Arc::clone(published);
+            }
+            let mut published = Published::clone(published);
+            change(&mut published);
+            Arc::new(published)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::IndexConfig;
+    use crate::publish::Draft;
+    use crate::reference::{Precondition, PromptEdit, RouteName, SetEdit};
+
+    fn snapshot(version: Version) -> Arc<Snapshot> {
+        let name = RouteName::new("a").unwrap();
+        let edit =
+            SetEdit { name: SetName::new("s").unwrap(), description: String::new(), policy: SetPolicy::default() };
+        let mut draft = Draft::new(&edit, &[Route::named(name.clone())], 2);
+        let prompt = PromptEdit { id: None, route: name, text: "x".to_owned(), precondition: Precondition::None };
+        draft.push(&prompt, &Embedding::normalised(vec![1.0, 1.0]).unwrap()).unwrap();
+        let snapshot = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default());
+        Arc::new(Snapshot { version, ..snapshot })
+    }
+
+    #[test]
+    fn what_was_published_meanwhile_is_not_undone() {
+        let cell = SnapshotCell::default();
+        let served = || cell.get("s").map(|snapshot| snapshot.version);
+        let [one, two, three] = [1, 2, 3].map(snapshot);
+        cell.replace(None, &one);
+        assert_eq!(served(), Some(1));
+        // Somebody saw version 1 and loads 2; meanwhile 3 is published.
+        cell.publish(Arc::clone(&three));
+        cell.replace(Some(&one), &two);
+        cell.replace(None, &two);
+        cell.withdraw(&one);
+        assert_eq!(served(), Some(3));
+        cell.replace(Some(&three), &two);
+        assert_eq!(served(), Some(2));
+        cell.withdraw(&two);
+        cell.replace(Some(&two), &three);
+        assert_eq!(served(), None);
     }
 }

@@ -172,11 +172,16 @@ impl Route {
 
     /// What is wrong: the name of each faulty field with what it must be. Empty if the route is valid.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        faults.extend(reserved("name", &self.name));
-        faults.extend(self.min_score.and_then(|value| outside("min_score", value, 0.0, 1.0)));
-        faults.extend(self.min_similarity.and_then(|value| outside("min_similarity", value, -1.0, 1.0)));
+        let mut faults: Vec<_> = reserved("name", &self.name).into_iter().collect();
+        faults.extend(Self::bound_faults(self.min_score, self.min_similarity));
         faults
+    }
+
+    /// What is wrong with a route's own bounds.
+    pub fn bound_faults(min_score: Option<f32>, min_similarity: Option<f32>) -> Vec<(&'static str, String)> {
+        let score = min_score.and_then(|value| outside("min_score", value, 0.0, 1.0));
+        let similarity = min_similarity.and_then(|value| outside("min_similarity", value, -1.0, 1.0));
+        score.into_iter().chain(similarity).collect()
     }
 }
 

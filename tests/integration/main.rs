@@ -2,10 +2,30 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+// Signals and links as Unix has them.
+#[cfg(unix)]
+mod binary;
+mod expect;
+mod outcome;
+mod raw;
 #[path = "../support/scripted.rs"]
 mod scripted;
 mod server;
 
+#[cfg(unix)]
+mod command;
+mod completing;
+#[cfg(unix)]
+mod damage;
+mod embedding;
+#[cfg(unix)]
+mod kills;
+mod limits;
+mod llm;
+mod managing;
+mod publishing;
 mod python;
 mod reflection;
 mod routing;
+mod shutdown;
+mod streaming;

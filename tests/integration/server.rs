@@ -20,7 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) const MODEL: &str = "all-MiniLM-L6-v2";
 
 /// The small set: four routes that are easy to tell apart, eight prompts each.
-const PROMPTS: [(&str, [&str; 8]); 4] = [
+pub(crate) const PROMPTS: [(&str, [&str; 8]); 4] = [
     (
         "maths",
         [
@@ -173,7 +173,7 @@ impl TestServer {
             sync_files(app.store.as_ref(), small_set(setup.policy)).await.unwrap();
         }
         for set in app.store.list_sets().await.unwrap() {
-            bring_up(&app.live, &app.builder, &set, &Counters::default()).await.unwrap();
+            bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.unwrap();
         }
         app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
         let bound = BoundServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -229,4 +229,16 @@ pub(crate) fn route_request(prompt: &str) -> pb::RouteRequest {
 
 pub(crate) fn complete_request(prompt: &str) -> pb::CompleteRequest {
     pb::CompleteRequest { input: text(prompt), ..pb::CompleteRequest::default() }
+}
+
+/// Calls until it succeeds, at most 10 s: for what becomes true soon after something else.
+pub(crate) async fn until_ok<T>(call: impl AsyncFn() -> Result<T, tonic::Status>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        match call().await {
+            Ok(answer) => return answer,
+            Err(status) if begun.elapsed() > Duration::from_secs(10) => panic!("still {status:?}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
 }

@@ -4,6 +4,9 @@ use super::super::pb;
 use super::span;
 use crate::classify::{Decision, Doubt, LlmOutcome, Stage, Timings};
 
+/// Longest text of a neighbour in an answer.
+const MAX_SHOWN_BYTES: usize = 1_024;
+
 impl pb::Decision {
     /// `explain`: with the neighbours' texts.
     pub(crate) fn of(decision: &Decision, explain: bool) -> Self {
@@ -15,7 +18,7 @@ impl pb::Decision {
                 id: reference.id.to_string(),
                 route: route_name(neighbour.route),
                 similarity: neighbour.similarity,
-                text: if explain { reference.text.to_string() } else { String::new() },
+                text: if explain { shown(&reference.text) } else { String::new() },
             })
         });
         let alternatives = decision.scores.iter().map(|score| pb::RouteScore {
@@ -44,6 +47,11 @@ impl pb::Decision {
             timings: Some(decision.timings.into()),
         }
     }
+}
+
+/// The beginning of a text: a hundred long references must not make an answer that no client takes.
+fn shown(text: &str) -> String {
+    text[..text.floor_char_boundary(MAX_SHOWN_BYTES)].to_owned()
 }
 
 impl From<Stage> for pb::Stage {

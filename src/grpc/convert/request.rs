@@ -87,7 +87,8 @@ fn messages(violations: &mut Violations, messages: Vec<pb::ChatMessage>) -> Opti
         violations.add("input.conversation.messages", "is empty");
         return None;
     }
-    let mut converted = Vec::with_capacity(messages.len());
+    let count = messages.len();
+    let mut converted = Vec::with_capacity(count);
     for (at, message) in messages.into_iter().enumerate() {
         let role = match message.role() {
             pb::Role::System => Role::System,
@@ -103,9 +104,15 @@ fn messages(violations: &mut Violations, messages: Vec<pb::ChatMessage>) -> Opti
                 continue;
             }
         };
+        if message.text.is_empty() && role != Role::Assistant {
+            let field = format!("input.conversation.messages[{at}].text");
+            violations.add(field, "is empty, which only an assistant's turn may be");
+            continue;
+        }
         converted.push(Message::new(role, message.text));
     }
-    Some(converted)
+    // What is wrong with the whole can be said only of all its turns.
+    (converted.len() == count).then_some(converted)
 }
 
 fn classify(

@@ -1,15 +1,13 @@
 //! Reference sets, routes, prompts and reports.
 
-use std::collections::HashSet;
-
-use tonic::Status;
+use std::collections::{HashMap, HashSet};
 
 use super::super::pb;
-use super::super::violation::{Violations, field, name};
+use super::super::violation::{Violations, name};
 use crate::publish::BuildReport;
 use crate::reference::{
-    Fallback, MAX_TEXT_BYTES, Precondition, PromptEdit, ReferenceId, ReferencePrompt, ReferenceSet, Revision, Route,
-    RouteName, SetEdit, SetName, SetPolicy, TargetName,
+    Fallback, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferenceId, ReferencePrompt, ReferenceSet, Revision,
+    Route, RouteName, SetEdit, SetName, SetPolicy, TargetName, TextHash,
 };
 
 const MAX_DESCRIPTION_BYTES: usize = 4_096;
@@ -30,31 +28,59 @@ pub(crate) fn precondition(expected: Option<Revision>) -> Precondition {
     expected.map_or(Precondition::None, Precondition::Revision)
 }
 
-pub(crate) fn set_edit(set: Option<pb::ReferenceSet>) -> Result<SetEdit, Status> {
-    let set = set.ok_or_else(|| field("set", "is missing"))?;
-    let mut violations = Violations::default();
-    let set_name = name(&mut violations, "set.name", &set.name, SetName::new);
-    check_description(&mut violations, "set.description", &set.description);
-    let policy = policy(&mut violations, set.policy.unwrap_or_default());
-    let edit = set_name.map(|name| SetEdit { name, description: set.description, policy });
-    violations.finish(edit)
+pub(in crate::grpc) fn set_edit(violations: &mut Violations, set: Option<pb::ReferenceSet>) -> Option<SetEdit> {
+    let Some(set) = set else {
+        violations.add("set", "is missing");
+        return None;
+    };
+    let set_name = name(violations, "set.name", &set.name, SetName::new);
+    check_description(violations, "set.description", &set.description);
+    let policy = policy(violations, set.policy.unwrap_or_default());
+    set_name.map(|name| SetEdit { name, description: set.description, policy })
 }
 
-/// Puts back what the update mask does not name.
-pub(crate) fn keep_unmasked(edit: &mut SetEdit, present: &ReferenceSet, paths: &[String]) -> Result<(), Status> {
-    for path in paths {
-        if !matches!(path.as_str(), "description" | "policy") {
-            return Err(field("update_mask", format!("{path:?} is neither `description` nor `policy`")));
+/// Which fields of a set are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::grpc) struct SetMask {
+    pub description: bool,
+    pub policy: bool,
+}
+
+impl SetMask {
+    /// An absent mask and an empty one name everything.
+    pub fn new(violations: &mut Violations, mask: Option<prost_types::FieldMask>) -> Self {
+        let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+        for path in &paths {
+            if !matches!(path.as_str(), "description" | "policy") {
+                violations.add("update_mask", format!("{path:?} is neither `description` nor `policy`"));
+            }
+        }
+        let named = |field: &str| paths.is_empty() || paths.iter().any(|path| path == field);
+        Self { description: named("description"), policy: named("policy") }
+    }
+
+    pub fn is_whole(self) -> bool {
+        self.description && self.policy
+    }
+
+    /// Puts back what the mask does not name.
+    pub fn keep_unnamed(self, edit: &mut SetEdit, present: &ReferenceSet) {
+        if !self.description {
+            edit.description.clone_from(&present.description);
+        }
+        if !self.policy {
+            edit.policy = present.policy.clone();
         }
     }
-    let named = |field: &str| paths.iter().any(|path| path == field);
-    if !named("description") {
-        edit.description.clone_from(&present.description);
+}
+
+/// A name that a route may bear.
+fn route_name(violations: &mut Violations, field: &str, text: &str) -> Option<RouteName> {
+    if text == NO_ROUTE {
+        violations.add(field, format!("must not be the reserved route name {NO_ROUTE}"));
+        return None;
     }
-    if !named("policy") {
-        edit.policy = present.policy.clone();
-    }
-    Ok(())
+    name(violations, field, text, RouteName::new)
 }
 
 fn check_description(violations: &mut Violations, field: &str, description: &str) {
@@ -70,7 +96,7 @@ fn policy(violations: &mut Violations, policy: pb::SetPolicy) -> SetPolicy {
         pb::FallbackKind::Unspecified | pb::FallbackKind::BestGuess => Fallback::BestGuess,
         pb::FallbackKind::Abstain => Fallback::Abstain,
         pb::FallbackKind::DefaultRoute => {
-            match name(violations, "set.policy.default_route", &policy.default_route, RouteName::new) {
+            match route_name(violations, "set.policy.default_route", &policy.default_route) {
                 Some(route) => Fallback::DefaultRoute(route),
                 None => Fallback::BestGuess,
             }
@@ -94,83 +120,105 @@ fn policy(violations: &mut Violations, policy: pb::SetPolicy) -> SetPolicy {
     policy
 }
 
-pub(crate) fn route(route: Option<pb::Route>) -> Result<Route, Status> {
-    let route = route.ok_or_else(|| field("route", "is missing"))?;
-    let mut violations = Violations::default();
-    let route_name = name(&mut violations, "route.name", &route.name, RouteName::new);
-    check_description(&mut violations, "route.description", &route.description);
+pub(in crate::grpc) fn route(violations: &mut Violations, route: Option<pb::Route>) -> Option<Route> {
+    let Some(route) = route else {
+        violations.add("route", "is missing");
+        return None;
+    };
+    let named = route_name(violations, "route.name", &route.name);
+    check_description(violations, "route.description", &route.description);
     if route.targets.len() > MAX_TARGETS {
         let targets = route.targets.len();
         violations.add("route.targets", format!("has {targets} entries, at most {MAX_TARGETS} are allowed"));
     }
     let targets = route.targets.iter().enumerate();
     let targets = targets
-        .filter_map(|(at, target)| name(&mut violations, &format!("route.targets[{at}]"), target, TargetName::new))
+        .filter_map(|(at, target)| name(violations, &format!("route.targets[{at}]"), target, TargetName::new))
         .collect();
-    let route = route_name.map(|name| Route {
+    for (field, what) in Route::bound_faults(route.min_score, route.min_similarity) {
+        violations.add(format!("route.{field}"), what);
+    }
+    named.map(|name| Route {
         name,
         description: route.description,
         min_score: route.min_score,
         min_similarity: route.min_similarity,
         targets,
         revision: 0,
-    });
-    for (field, what) in route.as_ref().map(Route::faults).unwrap_or_default() {
-        violations.add(format!("route.{field}"), what);
-    }
-    violations.finish(route)
+    })
 }
 
-/// All prompts of a call, or every fault in them.
-pub(crate) fn prompt_edits(
+/// A prompt of a call that was looked at before.
+struct Seen {
+    place: usize,
+    route: Option<RouteName>,
+    /// Whether the id came from the caller, and not from the text.
+    named: bool,
+}
+
+/// The prompts of a call. `at` is the path of a prompt, by its place.
+pub(in crate::grpc) fn prompt_edits(
+    violations: &mut Violations,
+    at: impl Fn(usize) -> String,
     writes: impl Iterator<Item = (Option<pb::ReferencePrompt>, Option<Revision>)>,
-) -> Result<Vec<PromptEdit>, Status> {
-    let mut violations = Violations::default();
+) -> Vec<PromptEdit> {
     let mut edits = Vec::new();
-    let mut ids = HashSet::new();
-    for (at, (prompt, expected)) in writes.enumerate() {
+    let mut ids: HashMap<ReferenceId, Seen> = HashMap::new();
+    for (place, (prompt, expected)) in writes.enumerate() {
+        let path = at(place);
         let Some(prompt) = prompt else {
-            violations.add(format!("prompts[{at}].prompt"), "is missing");
+            violations.add(path, "is missing");
             continue;
         };
         let id = (!prompt.id.is_empty())
-            .then(|| name(&mut violations, &format!("prompts[{at}].id"), &prompt.id, ReferenceId::new))
+            .then(|| name(violations, &format!("{path}.id"), &prompt.id, ReferenceId::new))
             .flatten();
-        if id.as_ref().is_some_and(|id| !ids.insert(id.clone())) {
-            violations.add(format!("prompts[{at}].id"), format!("{:?} stands here twice", prompt.id));
-        }
-        let route = name(&mut violations, &format!("prompts[{at}].route"), &prompt.route, RouteName::new);
-        if prompt.text.trim().is_empty() {
-            violations.add(format!("prompts[{at}].text"), "holds no text beside white space");
-        }
-        if prompt.text.len() > MAX_TEXT_BYTES {
-            let bytes = prompt.text.len();
-            let what = format!("has {bytes} bytes, at most {MAX_TEXT_BYTES} are allowed");
-            violations.add(format!("prompts[{at}].text"), what);
+        let route = route_name(violations, &format!("{path}.route"), &prompt.route);
+        check_text(violations, &format!("{path}.text"), &prompt.text);
+
+        // Without an id the text gives one: the same prompt twice is let pass, one text with two routes is not.
+        let named = !prompt.id.is_empty();
+        let taken = if named { id.clone() } else { ReferenceId::new(&TextHash::of(&prompt.text).short()).ok() };
+        if let Some(taken) = taken {
+            match ids.get(&taken) {
+                Some(first) if first.named || named || first.route != route => {
+                    let what = format!("{:?} is that of {} too", taken.as_str(), at(first.place));
+                    violations.add(format!("{path}.id"), what);
+                }
+                _ => drop(ids.insert(taken, Seen { place, route: route.clone(), named })),
+            }
         }
         let edit = route.map(|route| PromptEdit { id, route, text: prompt.text, precondition: precondition(expected) });
         edits.extend(edit);
     }
-    violations.check()?;
-    Ok(edits)
+    edits
 }
 
-pub(crate) fn prompt_deletes(
+fn check_text(violations: &mut Violations, field: &str, text: &str) {
+    if text.trim().is_empty() {
+        violations.add(field, "holds no text beside white space");
+    }
+    if text.len() > MAX_TEXT_BYTES {
+        let bytes = text.len();
+        violations.add(field, format!("has {bytes} bytes, at most {MAX_TEXT_BYTES} are allowed"));
+    }
+}
+
+pub(in crate::grpc) fn prompt_deletes(
+    violations: &mut Violations,
     deletes: Vec<pb::ReferencePromptDelete>,
-) -> Result<Vec<(ReferenceId, Precondition)>, Status> {
-    let mut violations = Violations::default();
+) -> Vec<(ReferenceId, Precondition)> {
     let mut ids: Vec<(ReferenceId, Precondition)> = Vec::with_capacity(deletes.len());
     let mut seen = HashSet::new();
     for (at, delete) in deletes.into_iter().enumerate() {
         let field = format!("prompts[{at}].id");
-        let Some(id) = name(&mut violations, &field, &delete.id, ReferenceId::new) else { continue };
+        let Some(id) = name(violations, &field, &delete.id, ReferenceId::new) else { continue };
         if !seen.insert(id.clone()) {
             violations.add(field, format!("{:?} stands here twice", delete.id));
         }
         ids.push((id, precondition(delete.expected_revision)));
     }
-    violations.check()?;
-    Ok(ids)
+    ids
 }
 
 impl From<ReferenceSet> for pb::ReferenceSet {

@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::fault::Fault;
-use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_vector};
+use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_text, to_vector};
 use super::versions::{self, Frozen};
 use crate::reference::{Fingerprint, ReferenceId, RouteName, SetName, StoreError, TextHash, Version, VersionPrompt};
 
@@ -22,7 +22,7 @@ pub(super) async fn missing(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    rows.into_iter().map(|(hash, text)| Ok((to_hash(&hash)?, text))).collect()
+    rows.into_iter().map(|(hash, text)| Ok((to_hash(&hash)?, to_text(&hash, text)?))).collect()
 }
 
 pub(super) async fn count_missing(db: &mut SqliteConnection, set: &SetName, version: Version) -> Result<u64, Fault> {
@@ -50,6 +50,26 @@ pub(super) async fn expect_complete(
     }
     let model = Fingerprint(frozen.model.clone());
     Err(StoreError::EmbeddingsMissing { set: set.clone(), version, missing, model }.into())
+}
+
+/// What a version that is read lacks: counted in the embeddings themselves, since one may also be gone that was there
+/// when the version was built.
+async fn lacks_embeddings(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    version: Version,
+    frozen: &Frozen,
+) -> Result<StoreError, Fault> {
+    let missing: u64 = sqlx::query_scalar(
+        "SELECT count(DISTINCT v.text_hash) FROM version_prompts v
+         WHERE v.version_id = $1
+           AND NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.text_hash = v.text_hash AND e.model = $2)",
+    )
+    .bind(frozen.id)
+    .bind(&frozen.model)
+    .fetch_one(db)
+    .await?;
+    Ok(StoreError::EmbeddingsMissing { set: set.clone(), version, missing, model: Fingerprint(frozen.model.clone()) })
 }
 
 /// Notes which texts of a new version are to be embedded: those that lack an embedding, or all of them.
@@ -91,6 +111,9 @@ pub(super) async fn put(
     Ok(())
 }
 
+/// Id, route, hash and text of a prompt, and the vector if there is one.
+type Row = (String, String, Vec<u8>, String, Option<Vec<u8>>);
+
 /// The prompts of a version with their embeddings.
 pub(super) async fn prompts(
     db: &mut SqliteConnection,
@@ -100,8 +123,8 @@ pub(super) async fn prompts(
     limit: u32,
 ) -> Result<Vec<VersionPrompt>, Fault> {
     let frozen = versions::frozen(db, set, version).await?;
-    let rows: Vec<(String, String, String, Option<Vec<u8>>)> = sqlx::query_as(
-        "SELECT p.id, p.route, t.text, e.vector
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT p.id, p.route, p.text_hash, t.text, e.vector
          FROM version_prompts p
          JOIN texts t ON t.hash = p.text_hash
          LEFT JOIN embeddings e ON e.text_hash = p.text_hash AND e.model = $2
@@ -115,12 +138,10 @@ pub(super) async fn prompts(
     .await?;
 
     let mut prompts = Vec::with_capacity(rows.len());
-    for (id, route, text, vector) in rows {
-        let Some(vector) = vector else {
-            expect_complete(db, set, version, &frozen).await?;
-            return Err(Fault::Damaged(format!("an embedding of version {version} of {set} is gone")));
-        };
-        let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector)?);
+    for (id, route, hash, text, vector) in rows {
+        let text = to_text(&hash, text)?;
+        let Some(vector) = vector else { return Err(lacks_embeddings(db, set, version, &frozen).await?.into()) };
+        let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector));
         prompts.push(VersionPrompt { id, route, text, embedding });
     }
     Ok(prompts)

@@ -7,17 +7,18 @@ use sqlx::{QueryBuilder, SqliteConnection};
 use super::fault::Fault;
 use super::routes;
 use super::sets::{self, Draft, expect};
-use super::value::{ROWS_PER_STATEMENT, number, push_list, to_hash};
+use super::value::{ROWS_PER_STATEMENT, number, push_list, to_hash, to_text};
 use crate::reference::{
     Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, Revision, RouteName, SetName, StoreError,
     TextHash,
 };
 
-type Row = (String, String, String, u64);
+type Row = (String, String, Vec<u8>, String, u64);
 
 fn read(row: Row) -> Result<ReferencePrompt, Fault> {
-    let (id, route, text, revision) = row;
-    Ok(ReferencePrompt { id: ReferenceId::new(&id)?, route: RouteName::new(&route)?, text, revision })
+    let (id, route, hash, text, revision) = row;
+    let (id, route, text) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_text(&hash, text)?);
+    Ok(ReferencePrompt { id, route, text, revision })
 }
 
 pub(super) async fn list(
@@ -29,29 +30,25 @@ pub(super) async fn list(
     // The empty text comes before every id. Two statements, because one that leaves the route open has no index.
     let after = filter.after.as_ref().map_or("", ReferenceId::as_str);
     let rows: Vec<Row> = match &filter.route {
-        None => {
-            sqlx::query_as(
-                "SELECT p.id, p.route, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
+        None => sqlx::query_as(
+            "SELECT p.id, p.route, p.text_hash, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
                  WHERE p.set_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
-            )
-            .bind(draft.id)
-            .bind(after)
-            .bind(filter.limit)
-            .fetch_all(db)
-            .await?
-        }
-        Some(route) => {
-            sqlx::query_as(
-                "SELECT p.id, p.route, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
+        )
+        .bind(draft.id)
+        .bind(after)
+        .bind(filter.limit)
+        .fetch_all(db)
+        .await?,
+        Some(route) => sqlx::query_as(
+            "SELECT p.id, p.route, p.text_hash, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
                  WHERE p.set_id = $1 AND p.route = $4 AND p.id > $2 ORDER BY p.id LIMIT $3",
-            )
-            .bind(draft.id)
-            .bind(after)
-            .bind(filter.limit)
-            .bind(route.as_str())
-            .fetch_all(db)
-            .await?
-        }
+        )
+        .bind(draft.id)
+        .bind(after)
+        .bind(filter.limit)
+        .bind(route.as_str())
+        .fetch_all(db)
+        .await?,
     };
     rows.into_iter().map(read).collect()
 }
@@ -59,7 +56,7 @@ pub(super) async fn list(
 pub(super) async fn get(db: &mut SqliteConnection, set: &SetName, id: &ReferenceId) -> Result<ReferencePrompt, Fault> {
     let draft = sets::draft(db, set).await?;
     let row: Option<Row> = sqlx::query_as(
-        "SELECT p.id, p.route, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
+        "SELECT p.id, p.route, p.text_hash, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
          WHERE p.set_id = $1 AND p.id = $2",
     )
     .bind(draft.id)

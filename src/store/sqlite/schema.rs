@@ -3,6 +3,7 @@
 //! Nothing is written to a file before it is known to be semroute's own or empty.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -34,6 +35,7 @@ pub(super) async fn prepare(options: &SqliteConnectOptions, patience: Duration) 
         if found > known {
             return Err(Fault::TooNew { found, known });
         }
+        expect_whole_pages(&mut connection, options.get_filename()).await?;
         check(&mut connection).await?;
     }
     log_ahead(&mut connection, patience).await?;
@@ -60,6 +62,24 @@ async fn inspect(connection: &mut SqliteConnection) -> Result<Found, Fault> {
     };
     file.commit().await?;
     Ok(found)
+}
+
+/// SQLite reads a last page that was cut off as if it ended in zeros, and finds nothing wrong with its structure. While
+/// there is a log, that page may stand in it.
+async fn expect_whole_pages(connection: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let length = async |path: &Path| tokio::fs::metadata(path).await.map_or(0, |metadata| metadata.len());
+    if length(Path::new(&log)).await > 0 {
+        return Ok(());
+    }
+    let page: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(connection).await?;
+    let page = u64::try_from(page).unwrap_or_default().max(1);
+    let found = length(path).await;
+    if found.is_multiple_of(page) {
+        return Ok(());
+    }
+    Err(Fault::Damaged(format!("it has {found} bytes, which is no multiple of its page size {page}: it was cut off")))
 }
 
 /// Reads the whole file once. Whoever opens a store reads most of it soon after, to build its snapshots.

@@ -41,14 +41,24 @@ pub(super) fn to_hash(bytes: &[u8]) -> Result<TextHash, Fault> {
     Ok(TextHash(hash))
 }
 
+/// A text, if it is the one that was written: what is stored under a hash can be told from what only lies there.
+pub(super) fn to_text(hash: &[u8], text: String) -> Result<String, Fault> {
+    let hash = to_hash(hash)?;
+    if hash == TextHash::of(&text) {
+        return Ok(text);
+    }
+    Err(Fault::Damaged(format!("the text of a reference prompt is not the one that was written (hash {hash})")))
+}
+
 pub(super) fn from_vector(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-pub(super) fn to_vector(bytes: &[u8]) -> Result<Vec<f32>, Fault> {
-    let (values, rest) = bytes.as_chunks::<4>();
-    if !rest.is_empty() {
-        return Err(Fault::Damaged(format!("an embedding has {} bytes, which is not a multiple of 4", bytes.len())));
+/// Bytes that are no numbers of four bytes give a vector without dimensions. Whoever builds a snapshot looks at each
+/// vector anyway, and can have the text embedded again; a store that is damaged as a whole could only be given up.
+pub(super) fn to_vector(bytes: &[u8]) -> Vec<f32> {
+    match bytes.as_chunks::<4>() {
+        (values, []) => values.iter().map(|value| f32::from_le_bytes(*value)).collect(),
+        _ => Vec::new(),
     }
-    Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
 }

@@ -1,0 +1,80 @@
+//! Around every call of every service: its deadline counts from its arrival, and a call that is ended from outside
+//! gets a status of ours.
+//!
+//! Tonic enforces `grpc-timeout` as well, but says CANCELLED. So each call is ended a little earlier than that.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tower::{Layer, Service};
+
+use super::deadline::Deadline;
+use super::status;
+
+#[derive(Clone)]
+pub(super) struct Bounds {
+    /// Ends every call that has not been answered.
+    pub(super) cut_off: CancellationToken,
+}
+
+impl<S> Layer<S> for Bounds {
+    type Service = Bounded<S>;
+
+    fn layer(&self, inner: S) -> Bounded<S> {
+        Bounded { inner, cut_off: self.cut_off.clone() }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Bounded<S> {
+    inner: S,
+    cut_off: CancellationToken,
+}
+
+impl<S> Service<Request<Body>> for Bounded<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let deadline = Deadline::of(request.headers(), Instant::now());
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        let answer = self.inner.call(request);
+        let cut_off = self.cut_off.clone();
+        Box::pin(async move {
+            // In this order: an answer that is there is never thrown away.
+            tokio::select! {
+                biased;
+                answer = answer => answer,
+                status = overdue(deadline) => Ok(status.into_http()),
+                () = cut_off.cancelled() => Ok(status::shutting_down().into_http()),
+            }
+        })
+    }
+}
+
+/// Never, without a deadline.
+async fn overdue(deadline: Option<Deadline>) -> Status {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.answer.into()).await,
+        None => std::future::pending().await,
+    }
+    status::deadline("the call was under way")
+}
