@@ -81,13 +81,13 @@ class Llama(Process):
         except OSError:
             return False
 
-    def busy_slots(self) -> int:
-        return sum(slot["is_processing"] for slot in self.get("/slots"))
+    def busy_slots(self) -> List[int]:
+        return [slot["id"] for slot in self.get("/slots") if slot["is_processing"]]
 
-    def was_cut_off(self) -> bool:
-        """Whether an idle slot would have had more to say."""
-        idle = [slot for slot in self.get("/slots") if not slot["is_processing"]]
-        return any(token["has_next_token"] for slot in idle for token in slot.get("next_token", []))
+    def was_cut_off(self, busy: int) -> bool:
+        """Whether the slot, now idle, would have had more to say: an answer that is over has no next token."""
+        tokens = [token for slot in self.get("/slots") if slot["id"] == busy for token in slot["next_token"]]
+        return any(token["has_next_token"] for token in tokens)
 
 
 class Semroute(Process):
