@@ -14,7 +14,7 @@ ENDLESS = {"max_output_tokens": 3000, "provider_options": {"ignore_eos": True}}
 ROUTES = {
     "maths": ("Calculation, equations and proofs.", ["what is 12 times 17", "solve 3x + 5 = 20", "derivative of x^3"]),
     "cooking": ("Recipes and questions of the kitchen.", ["how long do I boil an egg", "recipe for tomato soup"]),
-    "translation": ("A text is wanted in another language.", ["translate good morning into French", "Spanish for umbrella"]),
+    "translation": ("A text in another language.", ["translate good morning into French", "Spanish for umbrella"]),
 }
 PROMPTS = [
     "what is 7 times 8?",
@@ -163,7 +163,8 @@ def failure(report: Report, semroute: Semroute, call: Callable[[], Any], what: s
         report.check(error.code() is grpc.StatusCode.UNAVAILABLE, f"{what} ends with {error.code().name}")
         report.fact(error.details())
         details = semroute.details(error)
-        report.check(reason.encode() in details.get("google.rpc.ErrorInfo", b""), f"the reason for programs is {reason}")
+        told = details.get("google.rpc.ErrorInfo", b"")
+        report.check(reason.encode() in told, f"the reason for programs is {reason}")
         attempts = semroute.decode("semroute.v1.AttemptsDetail", details)["attempts"]
         report.fact(f"attempts: {json.dumps(attempts)}")
         report.check(attempts[-1]["target"]["name"] == "gemma" and bool(attempts[-1]["message"]), "the attempt is told")

@@ -21,7 +21,7 @@ PATIENCE = 180.0
 
 
 class Process:
-    """A process of ours with its output in a file. It is ended when the `with` block is left, or else with this program."""
+    """A process of ours with its output in a file. It ends with its `with` block, or else with this program."""
 
     def __init__(self, name: str, command: List[str], folder: Path) -> None:
         self.name = name
