@@ -126,7 +126,8 @@ fn greet(app: &App, address: SocketAddr, begun: Instant) {
             snapshot.index_report.kind.as_str(),
         ));
     }
-    if !app.live.snapshots().all().is_empty() && app.live.snapshots().get(&app.config.default_set).is_none() {
+    let unserved = unserved_default(app);
+    if unserved.is_some() {
         note(&format!(
             "The default set {:?} is not among them: requests must name their set, or default_set be configured.",
             app.config.default_set,
@@ -140,12 +141,23 @@ fn greet(app: &App, address: SocketAddr, begun: Instant) {
     }
     note(&format!("Listening on {address} (ready in {:.1} s)", begun.elapsed().as_secs_f64()));
     let (program, reached) = (program(), reached_at(address));
+    let (option, field) = match &unserved {
+        Some(set) => (format!(" --set {set:?}"), format!(",\"reference_set\":{set:?}")),
+        None => (String::new(), String::new()),
+    };
     note(&format!(
-        "\nTry, in another terminal:\n  {program} route --server {reached} \"Why does my loop never end?\"\n\
+        "\nTry, in another terminal:\n  {program} route --server {reached}{option} \"Why does my loop never end?\"\n\
          or, with reflection, any gRPC client:\n  \
-         grpcurl -plaintext -d '{{\"input\":{{\"text\":\"Translate this into French\"}}}}' {reached} \
+         grpcurl -plaintext -d '{{\"input\":{{\"text\":\"Translate this into French\"}}{field}}}' {reached} \
          semroute.v1.RouterService/Route\n"
     ));
+}
+
+/// A set to name in requests, where those that name none would find nothing.
+fn unserved_default(app: &App) -> Option<String> {
+    let snapshots = app.live.snapshots();
+    let other = snapshots.all().first().map(|snapshot| snapshot.set.as_str().to_owned())?;
+    snapshots.get(&app.config.default_set).is_none().then_some(other)
 }
 
 /// This program as it was called: it need not be on the path.

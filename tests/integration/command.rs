@@ -78,6 +78,9 @@ async fn one_prompt_has_one_route_however_it_is_asked() {
     let url = served.url();
     let remote = home.run(&["route", "--server", &url, "--json", text]).await.json();
     let local = home.run(&["route", "--local", "--json", text]).await.json();
+    // The address as it is printed will do.
+    let printed = url.strip_prefix("http://").unwrap();
+    assert_eq!(home.run(&["route", "--server", printed, "--json", text]).await.json()["route"], remote["route"]);
     let piped = home.run_with_input(&["route", "--server", &url, "--json", "-"], text).await.json();
     for field in ["route", "score", "margin", "stage", "neighbours", "alternatives", "versions", "plan", "input_tokens"]
     {
@@ -93,7 +96,7 @@ async fn one_prompt_has_one_route_however_it_is_asked() {
     let found = home.run(&["route", "--json", text]).await.json();
     assert_eq!((&found["route"], &found["neighbours"]), (&remote["route"], &remote["neighbours"]));
 
-    home.run(&["route", "--server", &url, "--set", "nope", text]).await.failed(1, &["nope"]);
+    home.run(&["route", "--server", &url, "--set", "nope", text]).await.failed(1, &["nope", "NotFound"]);
     home.run(&["route", "--server", &url, "--neighbours", "101", text]).await.failed(1, &["max_neighbours"]);
     home.run_with_input(&["route", "--server", &url, "-"], " \n").await.failed(1, &["input.text"]);
     served.kill().await;
