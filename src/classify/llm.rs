@@ -1,6 +1,7 @@
 //! The LLM stage: asks a chat model to choose among the shortlisted routes. Bounded in time, asked once for
 //! identical prompts that come together, and its verdicts are cached.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -201,9 +202,20 @@ fn question(text: &str, snapshot: &Snapshot, shortlist: &[RouteIndex], examples:
         }
     }
     question.push_str("\n<prompt>\n");
-    question.push_str(&head(text, MAX_PROMPT_CHARS).replace("</prompt>", "< /prompt>"));
+    question.push_str(&head_and_tail(text, MAX_PROMPT_CHARS).replace("</prompt>", "< /prompt>"));
     question.push_str("\n</prompt>\n");
     question
+}
+
+/// Beginning and end of a text of more than `chars` characters: what is asked often stands at the end.
+fn head_and_tail(text: &str, chars: usize) -> Cow<'_, str> {
+    let left_out = text.chars().count().saturating_sub(chars);
+    if left_out == 0 {
+        return Cow::Borrowed(text);
+    }
+    let tail = text.char_indices().rev().nth((chars / 2).saturating_sub(1)).map_or(0, |(start, _)| start);
+    let tail = text.get(tail..).unwrap_or_default();
+    Cow::Owned(format!("{}\n[{left_out} characters are left out here]\n{tail}", head(text, chars - chars / 2)))
 }
 
 /// The first `chars` characters.
@@ -220,4 +232,16 @@ fn question_key(text: &str, snapshot: &Snapshot, shortlist: &[RouteIndex]) -> [u
     }
     shortlist.iter().for_each(|route| hash.update(route.to_le_bytes()));
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_long_prompt_is_shown_too() {
+        assert_eq!(head_and_tail("short", 8), "short");
+        assert_eq!(head_and_tail("aaaaébbbbbcccé", 8), "aaaa\n[6 characters are left out here]\ncccé");
+        assert_eq!(head("éa", 1), "é");
+    }
 }

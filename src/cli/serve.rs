@@ -12,6 +12,7 @@ use crate::app::{App, import_new_sets, sets_in_files};
 use crate::config::Config;
 use crate::grpc::BoundServer;
 use crate::publish::bring_up;
+use crate::reference::TargetName;
 use crate::shutdown::Signals;
 
 /// Start the router.
@@ -89,6 +90,31 @@ pub(super) async fn prepare(config: Config) -> Result<App, CommandError> {
     Ok(app)
 }
 
+/// Names in the configuration and in the sets that stand for nothing: a typing error routes nobody.
+fn dangling_names(app: &App) -> Vec<String> {
+    let config = &app.config;
+    let mut names = Vec::new();
+    for (set, routing) in &config.sets {
+        let Some(snapshot) = app.live.snapshots().get(set.as_str()) else {
+            names.push(format!("sets.{set} in the configuration is no set that is served"));
+            continue;
+        };
+        let unknown = routing.routes.keys().filter(|route| snapshot.find_route(route.as_str()).is_none());
+        names.extend(unknown.map(|route| format!("sets.{set}.routes.{route} in the configuration is no route")));
+    }
+    for snapshot in app.live.snapshots().all() {
+        for route in &snapshot.routes {
+            let known = |name: &TargetName| config.targets.iter().any(|target| target.name == *name);
+            let unknown = route.targets.iter().filter(|name| !known(name));
+            let told = |name| {
+                format!("route {} of set {} names target {name}, which is not configured", route.name, snapshot.set)
+            };
+            names.extend(unknown.map(told));
+        }
+    }
+    names
+}
+
 fn greet(app: &App, address: SocketAddr, begun: Instant) {
     for snapshot in app.live.snapshots().all() {
         note(&format!(
@@ -107,6 +133,7 @@ fn greet(app: &App, address: SocketAddr, begun: Instant) {
             app.config.default_set,
         ));
     }
+    dangling_names(app).iter().for_each(|name| note(&format!("warning: {name}")));
     let threads = app.embedding.threads;
     note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
     if app.config.targets.is_empty() {

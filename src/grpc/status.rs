@@ -234,7 +234,12 @@ pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
         dispatch::Error::DeadlineExceeded { .. } => (Reason::DeadlineExceeded, Code::DeadlineExceeded),
         dispatch::Error::BrokenStream { .. } => (Reason::BrokenStream, Code::Unavailable),
     };
-    let status = reason.status(code, shortened(error.to_string(), MAX_MESSAGE_BYTES));
+    let mut details = ErrorDetails::new();
+    // How long the providers asked us to stay away: until then another try is in vain.
+    if let Some(pause) = error.attempts().iter().filter_map(|attempt| attempt.retry_after).min() {
+        details.set_retry_info(Some(pause));
+    }
+    let status = reason.detailed(code, shortened(error.to_string(), MAX_MESSAGE_BYTES), details);
     let mut message = to_message(&status);
     let mut tried = attempts_detail(error);
     let share = MAX_ATTEMPTS_BYTES / tried.attempts.len().max(1);

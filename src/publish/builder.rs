@@ -19,7 +19,10 @@ use crate::reference::{
 };
 
 /// Texts embedded between two saves: what a kill can cost.
-const SAVE_EVERY: u32 = 64;
+const SAVE_EVERY: usize = 64;
+
+/// Texts that are sorted by length before they are embedded.
+const LOOK_AHEAD: u32 = 1_024;
 
 /// Texts on their way through the embedding queue at once.
 const IN_FLIGHT: usize = 32;
@@ -202,21 +205,23 @@ impl Builder {
         progress.to_embed(missing, version.prompts);
         let mut embedded = 0;
         loop {
-            let texts = self.store.missing_embeddings(set, number, SAVE_EVERY).await?;
+            let mut texts = self.store.missing_embeddings(set, number, LOOK_AHEAD).await?;
             if texts.is_empty() {
                 return Ok(embedded);
             }
-            let vectors = self.embed(texts).await?;
-            self.store.put_embeddings(&self.model, &vectors).await?;
-            embedded += vectors.len() as u64;
-            progress.embedded(vectors.len() as u64);
+            // Texts of like length together: a batch then holds little padding.
+            texts.sort_by_key(|(_, text)| text.len());
+            for texts in texts.chunks(SAVE_EVERY) {
+                let vectors = self.embed(texts).await?;
+                self.store.put_embeddings(&self.model, &vectors).await?;
+                embedded += vectors.len() as u64;
+                progress.embedded(vectors.len() as u64);
+            }
         }
     }
 
-    /// Short texts first, so that a batch holds texts of about one length and little padding.
-    async fn embed(&self, mut texts: Vec<(TextHash, String)>) -> Result<Vec<(TextHash, Vec<f32>)>, BuildError> {
-        texts.sort_by_key(|(_, text)| text.len());
-        stream::iter(texts)
+    async fn embed(&self, texts: &[(TextHash, String)]) -> Result<Vec<(TextHash, Vec<f32>)>, BuildError> {
+        stream::iter(texts.to_vec())
             .map(|(hash, text)| async move {
                 let embedded = self.queue.embed_patiently(text.into()).await;
                 let embedded = embedded.map_err(|source| BuildError::Embed { text_hash: hash.to_string(), source })?;
