@@ -7,7 +7,8 @@ The server describes its services itself, through gRPC reflection. Needs: pip in
 import argparse
 import json
 import sys
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any
+from collections.abc import Iterator
 
 import grpc
 from google.protobuf import json_format
@@ -15,7 +16,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-Message = Dict[str, Any]
+Message = dict[str, Any]
 
 
 class Server:
@@ -27,7 +28,7 @@ class Server:
         self.descriptors = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = DescriptorPool(self.descriptors)
 
-    def services(self) -> List[str]:
+    def services(self) -> list[str]:
         return sorted(self.descriptors.get_services())
 
     def call(self, service: str, method: str, request: Message) -> Message:
@@ -47,7 +48,7 @@ class Server:
         finally:
             events.cancel()
 
-    def _prepare(self, service: str, method: str, request: Message) -> Tuple[str, Any, Any]:
+    def _prepare(self, service: str, method: str, request: Message) -> tuple[str, Any, Any]:
         described = self.pool.FindServiceByName(service).FindMethodByName(method)
         message = json_format.ParseDict(request, GetMessageClass(described.input_type)(), descriptor_pool=self.pool)
         return f"/{service}/{method}", message, GetMessageClass(described.output_type)

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message_factory import GetMessageClass
@@ -23,7 +23,7 @@ PATIENCE = 180.0
 class Process:
     """A process of ours with its output in a file. It ends with its `with` block, or else with this program."""
 
-    def __init__(self, name: str, command: List[str], folder: Path) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("w") as log:
@@ -81,7 +81,7 @@ class Llama(Process):
         except OSError:
             return False
 
-    def busy_slots(self) -> List[int]:
+    def busy_slots(self) -> list[int]:
         return [slot["id"] for slot in self.get("/slots") if slot["is_processing"]]
 
     def was_cut_off(self, busy: int) -> bool:
@@ -97,22 +97,22 @@ class Semroute(Process):
         said = self.until("listening", lambda: re.search(r"Listening on (\S+)", self.log.read_text()))
         self.server = Server(said.group(1), timeout=PATIENCE)
 
-    def route(self, prompt: str) -> Dict[str, Any]:
+    def route(self, prompt: str) -> dict[str, Any]:
         return self.server.call(ROUTER, "Route", {"input": {"text": prompt}})
 
-    def complete(self, prompt: str, **more: Any) -> Dict[str, Any]:
+    def complete(self, prompt: str, **more: Any) -> dict[str, Any]:
         return self.server.call(ROUTER, "Complete", completion(prompt, more))
 
     def stream(self, prompt: str, **more: Any) -> Any:
         return self.server.stream(ROUTER, "CompleteStream", completion(prompt, more))
 
-    def details(self, error: Any) -> Dict[str, bytes]:
+    def details(self, error: Any) -> dict[str, bytes]:
         """The google.rpc details of an error, by the name of their type."""
         raw = dict(error.trailing_metadata())["grpc-status-details-bin"]
         status = self._message("google.rpc.Status").FromString(raw)
         return {detail.type_url.rpartition("/")[2]: detail.value for detail in status.details}
 
-    def decode(self, name: str, details: Dict[str, bytes]) -> Dict[str, Any]:
+    def decode(self, name: str, details: dict[str, bytes]) -> dict[str, Any]:
         message = self._message(name).FromString(details[name])
         return MessageToDict(message, preserving_proto_field_name=True)
 
@@ -120,7 +120,7 @@ class Semroute(Process):
         return GetMessageClass(self.server.pool.FindMessageTypeByName(name))
 
 
-def completion(prompt: str, more: Dict[str, Any]) -> Dict[str, Any]:
+def completion(prompt: str, more: dict[str, Any]) -> dict[str, Any]:
     # What is tried is the dispatch: the LLM stage has its own part.
     return {"input": {"text": prompt}, "options": {"allow_llm": False}, **more}
 
