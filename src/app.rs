@@ -17,6 +17,7 @@ use crate::provider::Providers;
 use crate::publish::{BuildError, Builder, LiveSets, is_half_taken, sync_files};
 use crate::reference::{FileError, NameError, SetName, SnapshotCell, Store, StoreError, read_directory};
 use crate::store::SqliteStore;
+use crate::telemetry::chain;
 
 /// Why the service could not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("providers cannot be used:{}", .0.iter().map(|error| format!("\n  {error}")).collect::<String>())]
+    #[error("providers cannot be used:{}", .0.iter().map(|error| format!("\n  {}", chain(error))).collect::<String>())]
     Providers(Box<Vec<crate::provider::BuildError>>),
     #[error("provider {0:?} of the LLM stage is not configured")]
     LlmProvider(String),

@@ -20,3 +20,18 @@ pub fn start(config: &LogConfig) {
         LogFormat::Json => builder.json().try_init(),
     };
 }
+
+/// An error with all its causes, each said once.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}

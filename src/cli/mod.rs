@@ -22,7 +22,7 @@ use crate::model::{ModelError, Registry};
 use crate::prompt::PromptError;
 use crate::publish::BuildError;
 use crate::reference::{FileError, NameError, SetName, StoreError};
-use crate::telemetry;
+use crate::telemetry::{self, chain};
 
 /// A semantic router for LLM prompts.
 ///
@@ -130,21 +130,6 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
     // Blocking work that nobody waits for any more must not keep the process.
     runtime.shutdown_background();
     ended
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// How a command ended that could do its work.

@@ -133,7 +133,7 @@ impl From<Operation> for pb::Reindex {
                 }
                 Err(error) => {
                     reindex.state = pb::ReindexState::Failed.into();
-                    reindex.error = super::status::chain(error.as_ref());
+                    reindex.error = crate::telemetry::chain(error.as_ref());
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::convert::{self, Domain};
+use super::convert;
 use super::pb;
 use super::status::{from_build, from_store};
 use super::violation::{Violations, field, name};
@@ -347,7 +347,7 @@ fn export(store: Arc<dyn Store>, set: SetName) -> impl Stream<Item = Result<pb::
             .map(|last| PromptFilter { after: Some(last.id.clone()), ..filter });
         Ok::<_, Status>(Some((page, (store, set, next))))
     })
-    .map_ok(|page| stream::iter(page.into_iter().map(|prompt| Ok(pb::ReferencePrompt::from_domain(prompt)))))
+    .map_ok(|page| stream::iter(page.into_iter().map(|prompt| Ok(pb::ReferencePrompt::from(prompt)))))
     .try_flatten()
     .boxed()
 }

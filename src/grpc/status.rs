@@ -14,6 +14,7 @@ use crate::dispatch;
 use crate::embed::EmbedError;
 use crate::publish::{BuildError, Problem};
 use crate::reference::{SetName, StoreError};
+use crate::telemetry::chain;
 
 /// `ErrorInfo.domain` of every error.
 pub(super) const DOMAIN: &str = "semroute";
@@ -198,18 +199,6 @@ pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
     let id = Uuid::now_v7();
     tracing::error!(%id, error = %chain(error), "internal error");
     Reason::Internal.status(Code::Internal, format!("internal error {id}: the server's log has the cause"))
-}
-
-/// An error with all its causes.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The set's policy gives no route: there is nowhere to send a completion.

@@ -133,9 +133,4 @@ impl ModelManifest {
     pub(super) fn file(&self, path: &str) -> Option<&FileSpec> {
         self.files.iter().find(|file| file.path == path)
     }
-
-    /// Sum of the files' sizes in bytes, as far as the manifest names them.
-    pub fn total_bytes(&self) -> u64 {
-        self.files.iter().filter_map(|file| file.size).sum()
-    }
 }

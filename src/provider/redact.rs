@@ -28,14 +28,15 @@ impl Redactor {
 
     /// At most [`MAX_MESSAGE_CHARS`] characters without control characters.
     pub(super) fn clean(&self, message: &str) -> String {
-        let message = bounded(message, MAX_MESSAGE_CHARS);
-        if self.key.as_ref().is_some_and(|key| key.shows_in(&message)) {
+        // More is looked at than is shown, so that what is cut off at the end of a quotation is known as one.
+        let looked_at = bounded(message, 2 * MAX_MESSAGE_CHARS);
+        if self.key.as_ref().is_some_and(|key| key.shows_in(&looked_at)) {
             return WITHHELD_KEY.to_owned();
         }
-        if self.texts.iter().any(|text| quotes(&message, text)) {
+        if self.texts.iter().any(|text| quotes(&looked_at, text)) {
             return WITHHELD_PROMPT.to_owned();
         }
-        message
+        bounded(message, MAX_MESSAGE_CHARS)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::builder::Builder;
 use super::error::BuildError;
 use crate::reference::{SetName, Snapshot, SnapshotCell, Store, StoreError, Version};
+use crate::telemetry::chain;
 
 /// How often the store is asked what is published: a change is live in this time and what loading it takes.
 const POLL: Duration = Duration::from_millis(500);
@@ -94,7 +95,7 @@ impl LiveSets {
                 }
                 Ok(()) => {}
                 Err(error) if reachable => {
-                    tracing::error!(%error, "the store cannot be followed; what is loaded stays in service");
+                    tracing::error!(error = %chain(&error), "the store cannot be followed; what is loaded stays in service");
                     reachable = false;
                 }
                 Err(_) => {}
@@ -126,7 +127,7 @@ impl LiveSets {
             Err(BuildError::Store(StoreError::UnknownVersion { .. } | StoreError::UnknownSet { .. })) => {}
             Err(BuildError::Store(error @ StoreError::Unavailable { .. })) => return Err(error),
             Err(error) => {
-                self.cannot_serve(set, version, &error.to_string());
+                self.cannot_serve(set, version, &chain(&error));
             }
         }
         Ok(())

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::builder::{BuildRequest, Builder, Built};
+use super::builder::{BuildRequest, Builder};
 use super::error::BuildError;
 use super::live::LiveSets;
 use super::progress::Counters;
-use crate::reference::SetName;
+use super::report::BuildReport;
+use crate::reference::{ReferenceSet, SetName};
 
 /// Operations remembered.
 const REMEMBERED: usize = 100;
@@ -33,7 +34,14 @@ pub struct Operation {
 #[derive(Clone)]
 pub struct Ended {
     pub at: SystemTime,
-    pub result: Result<Built, Arc<BuildError>>,
+    pub result: Result<Done, Arc<BuildError>>,
+}
+
+/// What is remembered of a build: not its snapshot, which would keep every old version in memory.
+#[derive(Debug, Clone)]
+pub struct Done {
+    pub set: ReferenceSet,
+    pub report: BuildReport,
 }
 
 impl Operation {
@@ -51,7 +59,7 @@ impl Operation {
     }
 
     /// Waits for its end. Whoever stops waiting does not stop the operation.
-    pub async fn wait(&mut self) -> Result<Built, Arc<BuildError>> {
+    pub async fn wait(&mut self) -> Result<Done, Arc<BuildError>> {
         match self.ended.wait_for(Option::is_some).await {
             Ok(ended) => ended.as_ref().map_or(Err(Arc::new(BuildError::Stopped)), |ended| ended.result.clone()),
             Err(_) => Err(Arc::new(BuildError::Stopped)),
@@ -95,9 +103,10 @@ impl Operations {
                 () = stop.cancelled() => Err(BuildError::Stopped),
                 built = builder.build(&set, &request, counters.as_ref()) => built,
             };
-            if let Ok(built) = &result {
-                live.serve(Arc::clone(&built.snapshot));
-            }
+            let result = result.map(|built| {
+                live.serve(built.snapshot);
+                Done { set: built.set, report: built.report }
+            });
             end.send_replace(Some(Ended { at: SystemTime::now(), result: result.map_err(Arc::new) }));
         });
         Ok(operation)

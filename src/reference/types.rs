@@ -214,16 +214,6 @@ pub enum Precondition {
     Revision(Revision),
 }
 
-impl Precondition {
-    /// Whether a resource at `present` (0: absent) may be written.
-    pub fn holds(self, present: Revision) -> bool {
-        match self {
-            Self::None => true,
-            Self::Revision(expected) => expected == present,
-        }
-    }
-}
-
 /// State of a version: frozen and under construction, live or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

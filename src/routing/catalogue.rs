@@ -27,10 +27,6 @@ impl Catalogue {
         Ok(Self { targets, defaults: config.default_targets.clone(), demo: TargetName::new(DEMO)? })
     }
 
-    pub fn get(&self, name: &TargetName) -> Option<&Arc<Target>> {
-        self.targets.get(name)
-    }
-
     /// The targets that a route names, in its order; if it names none, the default targets. An unknown name is a refusal,
     /// and a route whose names are all unknown has no target: the defaults may be places that it must not go to.
     ///

@@ -30,17 +30,6 @@ pub enum RefusalReason {
     NotOnRoute,
 }
 
-impl RefusalReason {
-    /// A word for metrics and answers that does not change between versions.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::NotPinned => "not_pinned",
-            Self::NotOnRoute => "not_on_route",
-        }
-    }
-}
-
 impl Plan {
     /// Leaves the plan only the pinned target. A pin chooses among the allowed targets and adds none: otherwise a
     /// caller could step over what the operator allows for the route.

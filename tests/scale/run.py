@@ -49,7 +49,7 @@ def main() -> None:
             for at in range(args.prompts):
                 row = {"text": f"prompt number {at} about topic {at % 977}", "route": f"route-{at % 100}"}
                 lines.write(json.dumps(row) + "\n")
-        command = [str(binary), "--config", str(config), "reindex", "--files", str(root / "large.jsonl"), "--json"]
+        command = [str(binary), "--config", str(config), "reindex", "--files", str(root / "large.jsonl"), "--json", "--force"]
         # Takes the files in and freezes a version; ended as soon as it embeds.
         job = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for line in job.stderr:

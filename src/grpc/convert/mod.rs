@@ -9,7 +9,7 @@ use std::time::Duration;
 
 pub(super) use dispatch::{attempts_detail, event, served};
 pub(super) use request::{Classification, Completion, classification, completion};
-pub(super) use sets::{Domain, SetMask, precondition, prompt_deletes, prompt_edits, route, set_edit};
+pub(super) use sets::{SetMask, precondition, prompt_deletes, prompt_edits, route, set_edit};
 
 /// Spans beyond protobuf's range do not occur; they would be shown as 0.
 pub(super) fn span(duration: Duration) -> prost_types::Duration {

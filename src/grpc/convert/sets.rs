@@ -13,17 +13,6 @@ use crate::reference::{
 const MAX_DESCRIPTION_BYTES: usize = 4_096;
 const MAX_TARGETS: usize = 32;
 
-/// A message made from a domain value, where inference needs the name.
-pub(crate) trait Domain<T> {
-    fn from_domain(value: T) -> Self;
-}
-
-impl Domain<ReferencePrompt> for pb::ReferencePrompt {
-    fn from_domain(prompt: ReferencePrompt) -> Self {
-        prompt.into()
-    }
-}
-
 pub(crate) fn precondition(expected: Option<Revision>) -> Precondition {
     expected.map_or(Precondition::None, Precondition::Revision)
 }
