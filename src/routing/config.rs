@@ -12,7 +12,7 @@ use crate::reference::TargetName;
 #[serde(default, deny_unknown_fields)]
 pub struct RoutingConfig {
     pub targets: Vec<TargetConfig>,
-    /// In order; for routes that name no target, and for prompts without a route.
+    /// In order; for routes that name no target.
     pub default_targets: Vec<TargetName>,
 }
 
