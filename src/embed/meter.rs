@@ -1,5 +1,6 @@
 //! What the queue's handles and its workers share: the load, and what is counted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -53,18 +54,25 @@ impl Meter {
     }
 }
 
-/// A request's weight in the queue, from when it joined until it is dropped.
+/// A request's weight in the queue, from when it joined until its pass begins or its caller leaves, whichever is first.
 #[derive(Debug)]
 pub(super) struct Charge {
     meter: Arc<Meter>,
     tokens: usize,
+    lifted: AtomicBool,
 }
 
 impl Charge {
     /// `load` is that of `meter`, locked: between the forecast and the joining nobody else may come.
     pub(super) fn join(meter: &Arc<Meter>, load: &mut Load, tokens: usize) -> Self {
         load.join(tokens);
-        Self { meter: Arc::clone(meter), tokens }
+        Self { meter: Arc::clone(meter), tokens, lifted: AtomicBool::new(false) }
+    }
+
+    pub(super) fn lift(&self) {
+        if !self.lifted.swap(true, Ordering::Relaxed) {
+            self.meter.load().leave(self.tokens);
+        }
     }
 
     /// As estimated.
@@ -75,6 +83,15 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.meter.load().leave(self.tokens);
+        self.lift();
+    }
+}
+
+/// Held by whoever waits for the answer: when he leaves, the request's weight goes with him.
+pub(super) struct Caller(pub Arc<Charge>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.lift();
     }
 }

@@ -15,7 +15,7 @@ use super::admission::{Refusal, Terms, admit, retry};
 use super::batch::BatchLimits;
 use super::error::EmbedError;
 use super::load::{Load, LoadLimits};
-use super::meter::{Charge, Meter};
+use super::meter::{Caller, Charge, Meter};
 use super::stats::QueueStats;
 use super::tokenise::TextTokeniser;
 use super::worker::{Request, Worker};
@@ -120,7 +120,8 @@ impl EmbedQueue {
             return Err(EmbedError::DeadlineExceeded);
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.full(now))?;
-        let charge = self.join(text.len(), deadline, now)?;
+        let charge = Arc::new(self.join(text.len(), deadline, now)?);
+        let _caller = Caller(Arc::clone(&charge));
         self.send(&self.urgent, text, deadline, place, Some(charge)).await
     }
 
@@ -151,7 +152,7 @@ impl EmbedQueue {
         text: Arc<str>,
         deadline: Option<Instant>,
         place: OwnedSemaphorePermit,
-        charge: Option<Charge>,
+        charge: Option<Arc<Charge>>,
     ) -> Result<Embedded, EmbedError> {
         let (reply, answer) = oneshot::channel();
         let now = Instant::now();

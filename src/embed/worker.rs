@@ -26,7 +26,7 @@ pub(super) struct Request {
     /// The request's place in the queue, free again as soon as a worker has taken it.
     pub place: OwnedSemaphorePermit,
     /// Its weight in the queue, taken off when its pass begins; patient ones have none.
-    pub charge: Option<Charge>,
+    pub charge: Option<Arc<Charge>>,
 }
 
 /// A request whose text is tokenised.
@@ -36,7 +36,7 @@ struct Taken {
     queued_at: Instant,
     taken_at: Instant,
     reply: Reply,
-    charge: Option<Charge>,
+    charge: Option<Arc<Charge>>,
     /// Tokens that it was thought to have before they were counted.
     estimate: usize,
 }
@@ -136,7 +136,7 @@ impl Worker {
     fn take(&self, request: Request) -> Option<Taken> {
         let Request { text, deadline, queued_at, reply, place, charge } = request;
         drop(place);
-        let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), Charge::tokens);
+        let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), |charge| charge.tokens());
         let reply = self.awaited(deadline, reply)?;
         let taken_at = Instant::now();
         if deadline.is_some_and(|deadline| self.meter.load().is_hopeless(estimate, deadline, taken_at)) {
@@ -251,7 +251,9 @@ impl Worker {
 
     /// Takes the request out of the reckoning of what waits.
     fn still_awaited(&self, mut taken: Taken) -> Option<Taken> {
-        drop(taken.charge.take());
+        if let Some(charge) = taken.charge.take() {
+            charge.lift();
+        }
         let reply = self.awaited(taken.deadline, taken.reply)?;
         Some(Taken { reply, ..taken })
     }

@@ -1,9 +1,17 @@
-//! From what a caller sends (plain text or chat messages) to the one text that is classified.
+//! From what a caller sends (plain text or chat messages) to the one text that is classified: the newest words of the
+//! user, without what agents put around them.
 
+mod ask;
+mod code;
+mod envelope;
+#[cfg(test)]
+mod fixtures;
 mod message;
+mod tags;
 
 use std::sync::Arc;
 
+use ask::ask;
 pub use message::{Message, Role};
 
 /// Why an input holds nothing to classify.
@@ -20,7 +28,7 @@ pub enum PromptError {
 pub struct Prompt(Arc<str>);
 
 impl Prompt {
-    /// `limit` is in bytes of UTF-8.
+    /// The user's own words in `text`; all of it if there are none. `limit` is in bytes of UTF-8.
     pub fn from_text(text: &str, limit: usize) -> Result<Self, PromptError> {
         if text.len() > limit {
             return Err(PromptError::TooLong { bytes: text.len(), limit });
@@ -28,23 +36,30 @@ impl Prompt {
         if text.trim().is_empty() {
             return Err(PromptError::Empty);
         }
-        Ok(Self(text.into()))
+        Ok(Self::of(text))
     }
 
-    /// The newest user turn that is not blank; without one, the newest turn of anybody but the system.
-    /// All turns together may have `limit` bytes.
+    /// The newest user turn with words of the user; else the newest that is not blank; without one, the newest turn of
+    /// anybody but the system. All turns together may have `limit` bytes.
     pub fn from_messages(messages: &[Message], limit: usize) -> Result<Self, PromptError> {
         let bytes = messages.iter().map(|message| message.text.len()).sum();
         if bytes > limit {
             return Err(PromptError::TooLong { bytes, limit });
         }
-        let newest = |wanted: fn(Role) -> bool| {
-            messages.iter().rev().find(|message| wanted(message.role) && !message.text.trim().is_empty())
+        let turns = |wanted: fn(Role) -> bool| {
+            let newest = messages.iter().rev().filter(move |message| wanted(message.role));
+            newest.map(|message| message.text.as_str()).filter(|text| !text.trim().is_empty())
         };
-        newest(|role| role == Role::User)
-            .or_else(|| newest(|role| role != Role::System))
-            .map(|message| Self(message.text.as_str().into()))
-            .ok_or(PromptError::Empty)
+        let of_the_user = || turns(|role| role == Role::User);
+        if let Some(words) = of_the_user().find_map(ask) {
+            return Ok(Self(words.trim().into()));
+        }
+        let newest = of_the_user().next().or_else(|| turns(|role| role != Role::System).next());
+        newest.map(Self::of).ok_or(PromptError::Empty)
+    }
+
+    fn of(text: &str) -> Self {
+        Self(ask(text).unwrap_or(text.into()).trim().into())
     }
 
     pub fn text(&self) -> Arc<str> {

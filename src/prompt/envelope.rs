@@ -1,0 +1,161 @@
+//! What agents put around the words of a user, by the names that they give it.
+
+/// What to do with an element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Added by the agent, and named so that nobody else would write it: taken away.
+    Added,
+    /// An attachment with an everyday name: taken away if it stands on lines of its own.
+    Attached,
+    /// Holds the user's words.
+    Ask,
+    /// Holds the user's words if the text begins with it, or is the report of a tool.
+    MaybeAsk,
+}
+
+/// Names seen in what the agents send. Letter case counts: `<Context>` is somebody's XML, `<context>` an attachment.
+pub(super) fn kind(name: &str) -> Option<Kind> {
+    Some(match name {
+        // Claude Code
+        "system-reminder"
+        | "local-command-caveat"
+        | "local-command-stdout"
+        | "local-command-stderr"
+        | "command-name"
+        | "command-message"
+        | "command-contents"
+        | "command-stdout"
+        | "bash-input"
+        | "bash-stdout"
+        | "bash-stderr"
+        | "ide_opened_file"
+        | "ide_selection"
+        | "ide_diagnostics"
+        | "new-diagnostics"
+        | "user-prompt-submit-hook"
+        | "task-notification"
+        | "available-deferred-tools" => Kind::Added,
+        // Cline, Roo, Kilo
+        "environment_details"
+        | "file_content"
+        | "folder_content"
+        | "final_file_content"
+        | "url_content"
+        | "task_progress"
+        | "explicit_instructions"
+        | "workspace_diagnostics"
+        | "git_working_state" => Kind::Added,
+        // Cursor
+        "additional_data"
+        | "attached_files"
+        | "attached_folders"
+        | "open_and_recently_viewed_files"
+        | "recently_viewed_files"
+        | "current_file"
+        | "edit_history"
+        | "file_contents"
+        | "user_info"
+        | "project_layout"
+        | "git_status"
+        | "linter_errors"
+        | "user_rules"
+        | "cursor_rules_context"
+        | "agent_skills"
+        | "manually_attached_skills"
+        | "always_applied_workspace_rules"
+        | "system_notification" => Kind::Added,
+        // Copilot
+        "attachments"
+        | "attachment"
+        | "editorContext"
+        | "reminderInstructions"
+        | "userMemory"
+        | "sessionMemory"
+        | "repoMemory"
+        | "repoContext"
+        | "toolUseInstructions"
+        | "editFileInstructions"
+        | "notebookInstructions"
+        | "outputFormatting"
+        | "memoryInstructions"
+        | "workspace_info"
+        | "environment_info"
+        | "selected_codes"
+        | "conversation-summary" => Kind::Added,
+        // Codex
+        "environment_context"
+        | "user_instructions"
+        | "INSTRUCTIONS"
+        | "turn_aborted"
+        | "user_shell_command"
+        | "recommended_plugins"
+        | "response-annotations" => Kind::Added,
+        // Gemini CLI, Goose, OpenHands, Windsurf, Pochi
+        "session_context"
+        | "info-msg"
+        | "EXTRA_INFO"
+        | "RUNTIME_INFORMATION"
+        | "REPOSITORY_INFO"
+        | "REPOSITORY_INSTRUCTIONS"
+        | "ADDITIONAL_INFO"
+        | "uploaded_files"
+        | "additional_metadata"
+        | "ADDITIONAL_METADATA"
+        | "USER_SETTINGS_CHANGE"
+        | "EPHEMERAL_MESSAGE"
+        | "user_information"
+        | "user-reminder" => Kind::Added,
+        // Results of tools that travel as text
+        "tool_result" | "tool_results" | "tool_response" | "tool_output" | "tool_use_error" | "tool_call"
+        | "function_results" | "function_calls" => Kind::Added,
+        "context"
+        | "file"
+        | "files"
+        | "document"
+        | "documents"
+        | "image"
+        | "selection"
+        | "diff"
+        | "search_results"
+        | "code_snippet"
+        | "code_snippets"
+        | "memory"
+        | "memories"
+        | "history"
+        | "chat_history"
+        | "conversation_history"
+        | "timestamp" => Kind::Attached,
+        // Cursor and Open WebUI, Roo, Copilot, Windsurf, the arguments of a command of Claude Code
+        "user_query" | "user_message" | "userRequest" | "UserRequest" | "USER_REQUEST" | "user_request"
+        | "user_prompt" | "command-args" => Kind::Ask,
+        "task" | "feedback" | "answer" | "question" | "query" | "request" => Kind::MaybeAsk,
+        _ => return None,
+    })
+}
+
+/// Blocks between two lines, as the Gemini CLI attaches files.
+pub(super) const FENCED_BY_LINES: (&str, &str) = ("--- Content from referenced files ---", "--- End of content ---");
+
+/// The line behind which the user's words stand, and how texts with such a line begin: Codex in an editor.
+pub(super) const REQUEST_LINE: &str = "## My request for Codex:";
+
+/// First words of a turn that no user wrote.
+pub(super) const NOT_OF_THE_USER: [&str; 5] = [
+    "# AGENTS.md instructions for ",
+    "This is the Gemini CLI. We are setting up the context",
+    "Caveat: The messages below were generated by the user while running local commands",
+    "[Request interrupted by user",
+    "[ERROR] You did not use a tool",
+];
+
+/// Whether a text begins as the report of a tool does that travels as a user's turn: `[read_file for 'a.rs'] Result:`
+/// (Cline and those that come from it) or `Called the Read tool with the following input:` (OpenCode).
+pub(super) fn is_report(text: &str) -> bool {
+    let line = text.lines().next().unwrap_or_default();
+    if line.starts_with("Called the ") {
+        return line.contains(" tool with the following input:");
+    }
+    let name = line.strip_prefix('[').map_or("", |rest| rest.split([' ', ']']).next().unwrap_or_default());
+    let is_tool = name.contains('_') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_tool && line.contains("] Result:")
+}
