@@ -16,7 +16,7 @@ use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, Stage};
 use crate::config::Config;
 use crate::embed::EmbedQueue;
 use crate::evaluate::{Layout, Outcome, Report, render};
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, words_of};
 use crate::publish::Draft;
 use crate::reference::{
     LabelledText, NO_ROUTE, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled, read_set,
@@ -150,7 +150,7 @@ async fn embed<'a>(
     at: usize,
 ) -> Result<(&'a PromptEdit, crate::embed::Embedding), CommandError> {
     let edit = texts.get(at).copied().ok_or_else(|| CommandError::Panicked("a row is missing".to_owned()))?;
-    let embedded = queue.embed_patiently(edit.text.as_str().into()).await?;
+    let embedded = queue.embed_patiently(words_of(&edit.text)).await?;
     Ok((edit, embedded.embedding))
 }
 

@@ -107,7 +107,8 @@ pub struct EmbeddingConfig {
     pub workers: usize,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,
-    /// Longest time that a prompt may wait for a thread; one that would wait longer is refused.
+    /// Longest time that a prompt may wait for a thread; one that would wait longer is refused. A queue that is never
+    /// shorter than a second is no burst that it takes up: it makes all wait, and does no more work for it.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
     /// Most tokens of a batch; 0: found by a measurement at the start.

@@ -298,6 +298,10 @@ mod tests {
         fixture.waiting(2).await;
         let refused = fixture.queue.embed("d".into(), None).await;
         assert!(matches!(refused, Err(EmbedError::QueueFull { capacity: 2, .. })), "{refused:?}");
+        let stats = fixture.queue.stats();
+        assert_eq!((stats.refused_full, stats.waiting, stats.waiting_tokens), (1, 2, 2), "{stats:?}");
+        assert_eq!((stats.capacity, stats.workers, stats.under_way_tokens), (2, 1, 1), "{stats:?}");
+        assert_eq!(stats.tokens_per_second, None, "the first pass is still under way");
         let batches = fixture.batches();
         assert_eq!(batches.concat().len(), 2);
         for request in others.into_iter().chain([first]) {
@@ -317,9 +321,52 @@ mod tests {
         assert!(matches!(expired, Err(EmbedError::DeadlineExceeded)), "{expired:?}");
         cancelled.abort();
         let _ = cancelled.await;
+        let stats = fixture.queue.stats();
+        assert_eq!((stats.waiting, stats.waiting_tokens), (1, 1), "whoever leaves takes his weight along: {stats:?}");
+        let meter = Arc::clone(&fixture.queue.meter);
         assert_eq!(fixture.batches(), [vec![vec![3]]]);
+        let stats = meter.stats(1, 8);
+        assert_eq!((stats.cancelled, stats.expired, stats.embedded, stats.late), (1, 1, 2, 0), "{stats:?}");
+        assert_eq!((stats.waiting, stats.under_way_tokens, stats.tokens, stats.batches), (0, 0, 2, 2), "{stats:?}");
+        assert!(stats.busy_seconds > 0.0 && stats.tokens_per_second.is_some());
         first.await.unwrap().unwrap();
         kept.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_cannot_be_done_in_time_is_refused_at_once() {
+        let fixture = fixture(8);
+        // The first pass takes its time, and so the rate is known to be low.
+        let first = fixture.busy().await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        fixture.leave.send(()).unwrap();
+        first.await.unwrap().unwrap();
+        let busy = fixture.busy().await;
+        let waiting = fixture.urgent("b c d");
+        fixture.waiting(1).await;
+        let begun = Instant::now();
+        let refused = fixture.queue.embed("e".into(), Some(begun + Duration::from_millis(100))).await;
+        let Err(EmbedError::WouldExpire { needed, left, retry_after }) = refused else { panic!("{refused:?}") };
+        assert!(needed > left && !retry_after.is_zero(), "{needed:?} {left:?} {retry_after:?}");
+        assert_eq!(fixture.queue.stats().refused_deadline, 1);
+        // With time enough it is taken in, and so is what comes when nothing is under way, however little time it has.
+        let taken = fixture.queue.clone();
+        let later = Some(begun + PATIENCE);
+        let taken = tokio::spawn(async move { taken.embed("e".into(), later).await });
+        fixture.waiting(2).await;
+        let queue = fixture.queue.clone();
+        for _ in 0..3 {
+            fixture.leave.send(()).unwrap();
+        }
+        for request in [busy, waiting, taken] {
+            request.await.unwrap().unwrap();
+        }
+        assert_eq!(queue.stats().waiting, 0);
+        fixture.leave.send(()).unwrap();
+        let alone = queue.embed("a".into(), Some(Instant::now() + Duration::from_millis(50))).await;
+        assert!(!matches!(alone, Err(EmbedError::WouldExpire { .. })), "{alone:?}");
+        drop(queue);
+        fixture.batches();
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -342,12 +389,15 @@ mod tests {
     async fn a_row_that_panics_fails_alone() {
         let fixture = fixture(8);
         let first = fixture.busy().await;
+        let meter = Arc::clone(&fixture.queue.meter);
         let (good, bad) = (fixture.urgent("b c"), fixture.urgent("bad"));
         fixture.waiting(2).await;
         fixture.batches();
         first.await.unwrap().unwrap();
         good.await.unwrap().unwrap();
         let bad = bad.await.unwrap();
+        let stats = meter.stats(1, 8);
+        assert_eq!((stats.panics, stats.failed, stats.embedded, stats.under_way_tokens), (2, 1, 2, 0), "{stats:?}");
         assert!(matches!(bad, Err(EmbedError::Panicked { .. })), "{bad:?}");
     }
 }

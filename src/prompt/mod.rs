@@ -11,8 +11,14 @@ mod tags;
 
 use std::sync::Arc;
 
-use ask::ask;
 pub use message::{Message, Role};
+
+use ask::ask;
+
+/// The user's own words in `text`; all of it if there are none. Reference prompts are read as requests are.
+pub fn words_of(text: &str) -> Arc<str> {
+    ask(text).unwrap_or(text.into()).trim().into()
+}
 
 /// Why an input holds nothing to classify.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,15 +57,14 @@ impl Prompt {
             newest.map(|message| message.text.as_str()).filter(|text| !text.trim().is_empty())
         };
         let of_the_user = || turns(|role| role == Role::User);
-        if let Some(words) = of_the_user().find_map(ask) {
-            return Ok(Self(words.trim().into()));
-        }
-        let newest = of_the_user().next().or_else(|| turns(|role| role != Role::System).next());
+        let with_words = of_the_user().find(|text| ask(text).is_some());
+        let newest = with_words.or_else(|| of_the_user().next());
+        let newest = newest.or_else(|| turns(|role| role != Role::System).next());
         newest.map(Self::of).ok_or(PromptError::Empty)
     }
 
     fn of(text: &str) -> Self {
-        Self(ask(text).unwrap_or(text.into()).trim().into())
+        Self(words_of(text))
     }
 
     pub fn text(&self) -> Arc<str> {

@@ -14,6 +14,7 @@ use super::report::BuildReport;
 use super::{check, load};
 use crate::embed::EmbedQueue;
 use crate::index::IndexConfig;
+use crate::prompt::words_of;
 use crate::reference::{
     Fallback, Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, StoreError, TextHash, Version,
 };
@@ -223,7 +224,7 @@ impl Builder {
     async fn embed(&self, texts: &[(TextHash, String)]) -> Result<Vec<(TextHash, Vec<f32>)>, BuildError> {
         stream::iter(texts.to_vec())
             .map(|(hash, text)| async move {
-                let embedded = self.queue.embed_patiently(text.into()).await;
+                let embedded = self.queue.embed_patiently(words_of(&text)).await;
                 let embedded = embedded.map_err(|source| BuildError::Embed { text_hash: hash.to_string(), source })?;
                 Ok((hash, embedded.embedding.as_slice().to_vec()))
             })

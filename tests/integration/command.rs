@@ -258,7 +258,7 @@ async fn configuration_faults_are_told_all_at_once() {
     let models = models_dir().await;
     home.configure(
         &models,
-        "default_sett = 'x'\n[embedding]\nworkers = 1000\nbatch_tokens = 0\n[index]\nm = nan\nef_search = 3\n\
+        "default_sett = 'x'\n[embedding]\nworkers = 1000\nbatch_tokens = 9999999\nmax_wait = '0s'\n[index]\nm = nan\nef_search = 3\n\
          [server]\ndrain_timeout = 'soon'\nmax_prompt_bytes = -1\n[dispatch]\nmax_attempts = nan\n\
          [[targets]]\nname = 't'\nprovider = 'nobody'\nmodel = 'm'\n[log]\nlevel = 'loud=='\n",
     );
@@ -272,7 +272,8 @@ async fn configuration_faults_are_told_all_at_once() {
         "semroute.toml",
         "\n  default_sett: ",
         "\n  embedding.workers: is 1000",
-        "\n  embedding.batch_tokens: is 0",
+        "\n  embedding.batch_tokens: is 9999999",
+        "\n  embedding.max_wait: is 0s",
         "\n  index.m: ",
         "\n  index.ef_search: is 3",
         "\n  server.drain_timeout: ",

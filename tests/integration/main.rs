@@ -22,6 +22,7 @@ mod embedding;
 mod kills;
 mod limits;
 mod llm;
+mod long;
 mod managing;
 mod publishing;
 mod python;
