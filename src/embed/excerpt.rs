@@ -1,12 +1,12 @@
-//! A text that is too long to be read whole, with the middle of its large fenced blocks left out, so that pasted code
-//! does not crowd out the words around it.
+//! A text with the middle of its large fenced blocks left out, so that pasted code does not crowd out the words around
+//! it: its language and its first lines say enough.
 
 /// A fenced block of more bytes than this is shortened.
-const LARGE: usize = 768;
+const LARGE: usize = 512;
 
 /// What is kept of it, at its beginning and at its end.
-const FIRST: usize = 384;
-const LAST: usize = 192;
+const FIRST: usize = 128;
+const LAST: usize = 64;
 
 /// Stands for what is left out.
 const GAP: &str = "\n";
@@ -20,6 +20,9 @@ pub(super) struct Excerpt {
 
 /// `None` if there is nothing to leave out. Takes time linear in the text.
 pub(super) fn excerpt(text: &str) -> Option<Excerpt> {
+    if text.len() <= LARGE {
+        return None;
+    }
     let mut short = Excerpt { text: String::new(), kept: 0 };
     let mut copied = 0;
     for block in blocks(text).filter(|block| block.end - block.begin > LARGE) {

@@ -77,7 +77,7 @@ impl EmbedQueue {
         let (urgent, urgent_requests) = crossbeam_channel::bounded(capacity);
         let (patient, patient_requests) = crossbeam_channel::bounded(capacity);
         let workers = embedders.len();
-        let limits = LoadLimits { text_tokens: 2 * tokeniser.max_tokens(), batch_tokens: config.batch.tokens };
+        let limits = LoadLimits { text_tokens: tokeniser.max_tokens(), batch_tokens: config.batch.tokens };
         let meter = Arc::new(Meter::new(Load::new(workers, limits, config.pace, Instant::now())));
         let mut threads = Vec::with_capacity(workers);
         for (number, embedder) in embedders.into_iter().enumerate() {
