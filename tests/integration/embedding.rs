@@ -12,15 +12,8 @@ use crate::server::{MODEL, models_dir};
 /// A text with its embedding, computed with ONNX Runtime (float32, mean over tokens, at most 256 tokens).
 #[derive(Deserialize)]
 struct Row {
-    /// `None`: the text of [`ten_thousand_words`].
-    text: Option<String>,
+    text: String,
     embedding: Vec<f32>,
-}
-
-/// Too long for the file, so it is made: 13,600 words.
-fn ten_thousand_words() -> String {
-    let words: Vec<String> = (0..3400).map(|at| format!("word{} river stone {}", at % 977, at % 13)).collect();
-    words.join(" ")
 }
 
 fn rows() -> Vec<(String, Vec<f32>)> {
@@ -29,7 +22,7 @@ fn rows() -> Vec<(String, Vec<f32>)> {
     file.lines()
         .map(|line| {
             let row: Row = serde_json::from_str(&line.unwrap()).unwrap();
-            (row.text.unwrap_or_else(ten_thousand_words), row.embedding)
+            (row.text, row.embedding)
         })
         .collect()
 }

@@ -64,7 +64,7 @@ async fn every_byte_that_is_read_counts_once() {
     let check = |words: usize, windows: &[usize], seen: f32| {
         let tokens = tokeniser.tokenise(&"word ".repeat(words)).unwrap();
         assert_eq!(tokens.windows().map(<[u32]>::len).collect::<Vec<_>>(), windows, "{words} words");
-        assert!((tokens.seen - seen).abs() < 1e-3, "{words} words: {}", tokens.seen);
+        assert!((tokens.seen - seen).abs() < 2e-3, "{words} words: {}", tokens.seen);
         is_framed(&tokens);
     };
     check(1, &[3], 1.0);
