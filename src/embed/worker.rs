@@ -134,6 +134,16 @@ impl Worker {
 
     /// Tokenises a request, unless nobody waits for it any more: then it costs nothing.
     fn take(&self, request: Request) -> Option<Taken> {
+        let charge = request.charge.clone();
+        let taken = self.tokenised(request);
+        // Its caller holds the charge too, and may not be told for a while.
+        if let (None, Some(charge)) = (&taken, charge) {
+            charge.lift();
+        }
+        taken
+    }
+
+    fn tokenised(&self, request: Request) -> Option<Taken> {
         let Request { text, deadline, queued_at, reply, place, charge } = request;
         drop(place);
         let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), |charge| charge.tokens());
