@@ -8,7 +8,7 @@
 //! ```text
 //! pb::RouteRequest / pb::CompleteRequest
 //!   | grpc::convert            field violations, all at once
-//! prompt::Prompt               the newest user turn, bounded
+//! prompt::Prompt               the user's newest words, bounded
 //!   | embed::EmbedQueue        async handle -> bounded queue -> threads that own the model
 //! embed::Embedding             finite, unit norm
 //!   | reference::Snapshot      exact scan or HNSW
