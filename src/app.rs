@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::classify::{Cascade, LlmConfig, LlmStage};
+use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
@@ -134,7 +134,8 @@ impl App {
             Some(llm) => Some(Arc::new(llm_stage(&providers, llm)?)),
             None => None,
         };
-        let cascade = Cascade::new(embedding.queue.clone(), llm);
+        let cache = ExactCache::new(&config.cache, live.snapshots().clone());
+        let cascade = Cascade::new(embedding.queue.clone(), llm).caching(cache);
         Ok(Self {
             config,
             embedding,

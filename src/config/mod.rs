@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 pub use faults::{ConfigError, Fault};
 
-use crate::classify::LlmConfig;
+use crate::classify::{CacheConfig, LlmConfig};
 use crate::dispatch::DispatchConfig;
 use crate::index::IndexConfig;
 use crate::provider::{DEMO, ProviderConfig, Providers};
@@ -40,6 +40,7 @@ pub struct Config {
     pub server: ServerConfig,
     pub embedding: EmbeddingConfig,
     pub index: IndexConfig,
+    pub cache: CacheConfig,
     pub llm: Option<LlmConfig>,
     pub dispatch: DispatchConfig,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
@@ -163,6 +164,7 @@ impl Default for Config {
             server: ServerConfig::default(),
             embedding: EmbeddingConfig::default(),
             index: IndexConfig::default(),
+            cache: CacheConfig::default(),
             llm: None,
             dispatch: DispatchConfig::default(),
             default_targets: Vec::new(),
@@ -257,6 +259,7 @@ impl Config {
             }
         };
         below("index", self.index.faults());
+        below("cache", self.cache.faults());
         below("dispatch", self.dispatch.faults());
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
@@ -383,6 +386,18 @@ mod tests {
                 "targets[0].provider",
             ]
         );
+    }
+
+    #[test]
+    fn the_caches_size_is_a_number_or_a_text() {
+        let size = |text: &str| Config::parse(text, std::iter::empty(), "test").map(|config| config.cache.max_bytes.0);
+        for (text, bytes) in [("", 64 << 20), ("cache.max_bytes = 0", 0), ("cache.max_bytes = \"2 GiB\"", 2 << 30)] {
+            assert_eq!(size(text).unwrap(), bytes, "{text}");
+        }
+        for wrong in ["-1", "\"64 MiX\"", "1.5", "\"2000 GiB\"", "true"] {
+            assert_eq!(faults(&format!("[cache]\nmax_bytes = {wrong}\n")), ["cache.max_bytes"], "{wrong}");
+        }
+        assert_eq!(faults("cache.ttl = '0s'"), ["cache.ttl"]);
     }
 
     #[test]
