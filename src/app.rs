@@ -12,6 +12,8 @@ use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
 };
+use crate::grpc;
+use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
 use crate::publish::{BuildError, Builder, LiveSets, is_half_taken, sync_files};
@@ -44,6 +46,8 @@ pub enum StartError {
     LlmProvider(String),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
 }
 
 /// A model with its threads.
@@ -116,6 +120,7 @@ pub struct App {
     pub builder: Builder,
     pub live: LiveSets,
     pub cascade: Cascade,
+    pub metrics: Metrics,
     pub providers: Providers,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
@@ -135,6 +140,13 @@ impl App {
             None => None,
         };
         let cache = ExactCache::new(&config.cache, live.snapshots().clone());
+        let sources = Sources {
+            live: live.clone(),
+            queue: embedding.queue.clone(),
+            cache: cache.clone(),
+            model: embedding.files.manifest().name.clone(),
+        };
+        let metrics = Metrics::new(sources, grpc::methods())?;
         let cascade = Cascade::new(embedding.queue.clone(), llm).caching(cache);
         Ok(Self {
             config,
@@ -143,6 +155,7 @@ impl App {
             builder,
             live,
             cascade,
+            metrics,
             providers,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -22,6 +22,20 @@ pub enum Stage {
     Abstained,
 }
 
+impl Stage {
+    pub const ALL: [Self; 5] = [Self::Embedding, Self::Llm, Self::BestGuess, Self::DefaultRoute, Self::Abstained];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Llm => "llm",
+            Self::BestGuess => "best_guess",
+            Self::DefaultRoute => "default_route",
+            Self::Abstained => "abstained",
+        }
+    }
+}
+
 /// What became of the LLM stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +48,32 @@ pub enum LlmOutcome {
     Timeout,
     Error,
     NoVerdict,
+}
+
+impl LlmOutcome {
+    pub const ALL: [Self; 8] = [
+        Self::NotNeeded,
+        Self::NotConfigured,
+        Self::NotAllowed,
+        Self::Verdict,
+        Self::NoneApplies,
+        Self::Timeout,
+        Self::Error,
+        Self::NoVerdict,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "not_needed",
+            Self::NotConfigured => "not_configured",
+            Self::NotAllowed => "not_allowed",
+            Self::Verdict => "verdict",
+            Self::NoneApplies => "none_applies",
+            Self::Timeout => "timeout",
+            Self::Error => "error",
+            Self::NoVerdict => "no_verdict",
+        }
+    }
 }
 
 /// Where the time went; a step that was not taken has none.
@@ -121,5 +161,16 @@ impl Decision {
             Stage::Abstained => "; the set's policy gives no route".to_owned(),
         };
         format!("{}; {llm}{outcome}", doubts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_in_the_order_of_their_values() {
+        assert!(Stage::ALL.into_iter().enumerate().all(|(at, stage)| stage as usize == at));
+        assert!(LlmOutcome::ALL.into_iter().enumerate().all(|(at, outcome)| outcome as usize == at));
     }
 }

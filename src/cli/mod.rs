@@ -19,6 +19,7 @@ use crate::app::{self, StartError};
 use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
 use crate::grpc::ServeError;
+use crate::http::HttpError;
 use crate::model::{ModelError, Registry};
 use crate::prompt::PromptError;
 use crate::publish::BuildError;
@@ -60,6 +61,8 @@ pub enum CommandError {
     Start(#[from] StartError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]

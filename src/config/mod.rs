@@ -17,6 +17,7 @@ pub use faults::{ConfigError, Fault};
 
 use crate::classify::{CacheConfig, LlmConfig};
 use crate::dispatch::DispatchConfig;
+use crate::http::HttpConfig;
 use crate::index::IndexConfig;
 use crate::provider::{DEMO, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
@@ -38,6 +39,7 @@ pub struct Config {
     /// The reference set of requests that name none.
     pub default_set: String,
     pub server: ServerConfig,
+    pub http: HttpConfig,
     pub embedding: EmbeddingConfig,
     pub index: IndexConfig,
     pub cache: CacheConfig,
@@ -162,6 +164,7 @@ impl Default for Config {
             reference_prompts_dir: PathBuf::from("reference-prompts"),
             default_set: "assistant".to_owned(),
             server: ServerConfig::default(),
+            http: HttpConfig::default(),
             embedding: EmbeddingConfig::default(),
             index: IndexConfig::default(),
             cache: CacheConfig::default(),
