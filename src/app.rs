@@ -11,6 +11,7 @@ use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
+    tune,
 };
 use crate::grpc;
 use crate::metrics::{Metrics, MetricsError, Sources};
@@ -108,8 +109,10 @@ fn load(
         max_tokens: manifest.max_tokens,
     })?;
     let embedders = (0..threads).map(|_| Box::new(bert.clone()) as Box<dyn Embedder>).collect();
-    let batch = BatchLimits { tokens: config.batch_tokens, rows: config.batch_prompts };
-    EmbedQueue::start(&tokeniser, embedders, QueueConfig { capacity: config.queue_capacity, batch })
+    let tuned = tune(config.batch_tokens, &tokeniser, &mut bert.clone())?;
+    let batch = BatchLimits { tokens: tuned.batch_tokens, rows: config.batch_prompts };
+    let (capacity, max_wait) = (config.queue_capacity, config.max_wait);
+    EmbedQueue::start(&tokeniser, embedders, QueueConfig { capacity, max_wait, batch, pace: tuned.pace })
 }
 
 /// What every part of a running service shares.

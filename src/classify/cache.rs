@@ -149,7 +149,7 @@ impl ExactCache {
 
 /// Whether an error is due to the deadline of the one who asked.
 fn is_his_own(error: &EmbedError) -> bool {
-    matches!(error, EmbedError::DeadlineExceeded)
+    matches!(error, EmbedError::DeadlineExceeded | EmbedError::WouldExpire { .. })
 }
 
 fn time_is_left(deadline: Option<Instant>) -> bool {

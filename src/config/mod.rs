@@ -110,7 +110,10 @@ pub struct EmbeddingConfig {
     pub workers: usize,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,
-    /// Most tokens of a batch, padding included.
+    /// Longest time that a prompt may wait for a thread; one that would wait longer is refused.
+    #[serde(with = "humantime_serde")]
+    pub max_wait: Duration,
+    /// Most tokens of a batch; 0: found by a measurement at the start.
     pub batch_tokens: usize,
     /// Most prompts of a batch.
     pub batch_prompts: usize,
@@ -126,8 +129,9 @@ impl Default for EmbeddingConfig {
             model: "all-MiniLM-L6-v2".to_owned(),
             workers: 0,
             queue_capacity: 512,
-            batch_tokens: 1024,
-            batch_prompts: 16,
+            max_wait: Duration::from_secs(1),
+            batch_tokens: 0,
+            batch_prompts: 64,
             model_source: None,
             hub_endpoint: None,
         }
@@ -236,7 +240,7 @@ impl Config {
             ("server.max_concurrent_requests", self.server.max_concurrent_requests, 1, 1_000_000),
             ("embedding.workers", self.embedding.workers, 0, 256),
             ("embedding.queue_capacity", self.embedding.queue_capacity, 1, 1_000_000),
-            ("embedding.batch_tokens", self.embedding.batch_tokens, 1, 1_000_000),
+            ("embedding.batch_tokens", self.embedding.batch_tokens, 0, 1_000_000),
             ("embedding.batch_prompts", self.embedding.batch_prompts, 1, 1_024),
         ];
         for (path, value, least, most) in bounds {
@@ -252,6 +256,11 @@ impl Config {
             if value < Duration::from_secs(least) || value > Duration::from_secs(most) {
                 add(path.to_owned(), format!("is {} s, must be from {least} to {most} s", value.as_secs_f64()));
             }
+        }
+        let max_wait = self.embedding.max_wait;
+        if max_wait.is_zero() || max_wait > Duration::from_secs(3_600) {
+            let found = humantime_serde::re::humantime::format_duration(max_wait);
+            add("embedding.max_wait".to_owned(), format!("is {found}, must be more than 0 and at most 1 h"));
         }
         if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
             add("log.level".to_owned(), format!("{:?} is neither a level nor directives", self.log.level));

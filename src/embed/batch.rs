@@ -1,11 +1,11 @@
 //! When a batch is full: pure, so that it can be tested without a model.
 
-/// Bounds of one forward pass.
+/// Bounds of one forward pass. Its rows are laid end to end, so that it costs the sum of their tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Most tokens, padding included: rows x longest row.
+    /// Most tokens.
     pub tokens: usize,
-    /// Most rows.
+    /// Most rows: a text is one, or two if it does not fit into one window.
     pub rows: usize,
 }
 
@@ -13,19 +13,20 @@ pub struct BatchLimits {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BatchSize {
     rows: usize,
-    longest: usize,
+    tokens: usize,
 }
 
 impl BatchSize {
-    /// The size with one more row of `tokens`, or `None` if that would break a limit. The first row always fits.
-    pub fn with(self, tokens: usize, limits: BatchLimits) -> Option<Self> {
-        let grown = Self { rows: self.rows + 1, longest: self.longest.max(tokens) };
-        let fits = grown.rows <= limits.rows && grown.rows * grown.longest <= limits.tokens;
+    /// The size with one more text, or `None` if that would break a limit. The first text always fits.
+    pub fn with(self, rows: usize, tokens: usize, limits: BatchLimits) -> Option<Self> {
+        let grown = Self { rows: self.rows + rows, tokens: self.tokens + tokens };
+        let fits = grown.rows <= limits.rows && grown.tokens <= limits.tokens;
         (self.rows == 0 || fits).then_some(grown)
     }
 
-    pub fn rows(self) -> usize {
-        self.rows
+    #[cfg(test)]
+    pub fn tokens(self) -> usize {
+        self.tokens
     }
 }
 
@@ -50,23 +51,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_batch_never_breaks_its_limits_unless_one_row_does(
-            lengths in prop::collection::vec(1usize..300, 1..80),
+        fn a_batch_never_breaks_its_limits_unless_one_text_does(
+            texts in prop::collection::vec((1usize..3, 1usize..300), 1..80),
             tokens in 1usize..2000,
             rows in 1usize..40,
         ) {
             let limits = BatchLimits { tokens, rows };
             let mut size = BatchSize::default();
-            let mut taken: Vec<usize> = Vec::new();
-            for length in lengths {
-                let Some(grown) = size.with(length, limits) else { break };
+            let mut taken: Vec<(usize, usize)> = Vec::new();
+            for (windows, length) in texts {
+                let Some(grown) = size.with(windows, length, limits) else { break };
                 size = grown;
-                taken.push(length);
+                taken.push((windows, length));
             }
-            let longest = taken.iter().copied().max().unwrap_or(0);
-            prop_assert!(taken.len() == 1 || (taken.len() <= rows && taken.len() * longest <= tokens));
+            let all = taken.iter().fold((0, 0), |all, text| (all.0 + text.0, all.1 + text.1));
+            prop_assert!(taken.len() == 1 || (all.0 <= rows && all.1 <= tokens));
             prop_assert!(!taken.is_empty());
-            prop_assert_eq!(size.rows(), taken.len());
+            prop_assert_eq!(size.tokens(), all.1);
         }
     }
 }

@@ -1,11 +1,16 @@
 //! What can go wrong between a text and its embedding.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     #[error("the embedding queue is full ({capacity} prompts are waiting)")]
-    QueueFull { capacity: usize },
+    QueueFull { capacity: usize, retry_after: Duration },
+    #[error("the prompt cannot be embedded in time: at the present load that takes {needed:.1?}, {left:.1?} are left")]
+    WouldExpire { needed: Duration, left: Duration, retry_after: Duration },
+    #[error("the prompt would wait {wait:.1?} to be embedded, at most {most:.1?} are allowed")]
+    WaitTooLong { wait: Duration, most: Duration, retry_after: Duration },
     #[error("the deadline passed before the prompt was embedded")]
     DeadlineExceeded,
     #[error("the embedding workers have stopped")]
@@ -18,6 +23,8 @@ pub enum EmbedError {
     NotUnitNorm { norm: f32 },
     #[error("the vector has dimension {found}, expected {expected}")]
     WrongDimension { expected: usize, found: usize },
+    #[error("the model gave {found} embeddings for {expected} texts")]
+    WrongCount { expected: usize, found: usize },
     #[error("token id {id} is out of range, the vocabulary has {vocabulary} entries")]
     TokenOutOfRange { id: u32, vocabulary: usize },
     #[error("the text could not be tokenised")]

@@ -3,12 +3,24 @@
 //! Model work runs on threads of its own, never on a tokio worker. [`Embedder`] is the seam at which another engine
 //! takes the place of candle's: token ids in, unit vectors out.
 
+mod admission;
 mod batch;
 mod bert;
+mod busy;
 mod embedding;
 mod error;
+mod excerpt;
+mod load;
+mod meter;
+mod pool;
 mod queue;
+mod ratio;
+#[cfg(test)]
+mod simulation;
+mod slice;
+mod stats;
 mod tokenise;
+mod tuning;
 mod worker;
 
 use std::time::Duration;
@@ -17,8 +29,10 @@ pub use batch::BatchLimits;
 pub use bert::{BertSource, CandleBert};
 pub use embedding::Embedding;
 pub use error::EmbedError;
-pub use queue::{EmbedQueue, EmbedWorkers, QueueConfig};
+pub use queue::{EmbedQueue, EmbedWorkers, Pace, QueueConfig};
+pub use stats::QueueStats;
 pub use tokenise::{TextTokeniser, Tokens};
+pub use tuning::{Tuned, tune};
 
 pub use crate::model::Pooling;
 
@@ -32,7 +46,7 @@ pub trait Embedder: Send {
 #[derive(Debug, Clone)]
 pub struct Embedded {
     pub embedding: Embedding,
-    /// Tokens read, special tokens included.
+    /// Tokens read, in one window or two, special tokens included.
     pub tokens: usize,
     /// Share of the text that was read, in [0, 1].
     pub seen: f32,

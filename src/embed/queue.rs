@@ -1,17 +1,22 @@
 //! The way into the embedding threads: an async handle on a bounded queue.
 //!
-//! A full queue refuses at once. Work that may wait (building a set) asks with [`EmbedQueue::embed_patiently`]: it has
-//! a queue of its own, which the threads turn to when no request waits.
+//! A full queue refuses at once, and so does one in which a prompt would wait beyond its deadline. Work that may wait
+//! (building a set) asks with [`EmbedQueue::embed_patiently`]: it has a queue of its own, which the threads turn to when
+//! no request waits.
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::admission::{Refusal, Terms, admit, retry};
 use super::batch::BatchLimits;
 use super::error::EmbedError;
+use super::load::{Load, LoadLimits};
+use super::meter::{Charge, Meter};
+use super::stats::QueueStats;
 use super::tokenise::TextTokeniser;
 use super::worker::{Request, Worker};
 use super::{Embedded, Embedder};
@@ -21,7 +26,18 @@ use super::{Embedded, Embedder};
 pub struct QueueConfig {
     /// Most prompts waiting.
     pub capacity: usize,
+    /// Longest time that a prompt may wait for a worker, its deadline aside.
+    pub max_wait: Duration,
     pub batch: BatchLimits,
+    /// What one worker was measured to do before the start; `None`: the first pass will tell.
+    pub pace: Option<Pace>,
+}
+
+/// So many tokens took so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub tokens: usize,
+    pub time: Duration,
 }
 
 /// Clone it freely; the threads stop when the last clone is gone and the queue is empty.
@@ -32,6 +48,9 @@ pub struct EmbedQueue {
     places: Arc<Semaphore>,
     patient_places: Arc<Semaphore>,
     capacity: usize,
+    max_wait: Duration,
+    meter: Arc<Meter>,
+    workers: usize,
 }
 
 /// The running threads. [`EmbedWorkers::join`] waits for them after the last [`EmbedQueue`] is dropped.
@@ -58,6 +77,8 @@ impl EmbedQueue {
         let (urgent, urgent_requests) = crossbeam_channel::bounded(capacity);
         let (patient, patient_requests) = crossbeam_channel::bounded(capacity);
         let workers = embedders.len();
+        let limits = LoadLimits { text_tokens: 2 * tokeniser.max_tokens(), batch_tokens: config.batch.tokens };
+        let meter = Arc::new(Meter::new(Load::new(workers, limits, config.pace, Instant::now())));
         let mut threads = Vec::with_capacity(workers);
         for (number, embedder) in embedders.into_iter().enumerate() {
             let worker = Worker {
@@ -67,6 +88,8 @@ impl EmbedQueue {
                 embedder,
                 limits: config.batch,
                 workers,
+                number,
+                meter: Arc::clone(&meter),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("embed-{number}"))
@@ -80,23 +103,36 @@ impl EmbedQueue {
             places: Arc::new(Semaphore::new(capacity)),
             patient_places: Arc::new(Semaphore::new(capacity)),
             capacity,
+            max_wait: config.max_wait,
+            meter,
+            workers,
         };
         Ok((queue, EmbedWorkers(Mutex::new(threads))))
     }
 
-    /// Embeds `text`. `QueueFull` at once if no place is free; `DeadlineExceeded` if `deadline` passes first.
-    /// Dropping the future drops the request.
+    /// Embeds `text`. Refused at once: `QueueFull` if no place is free, `WouldExpire` if `deadline` would pass first at
+    /// the present rate, `WaitTooLong` if the queue is too long for anyone. `DeadlineExceeded` if `deadline` passes
+    /// nevertheless. Dropping the future drops the request.
     pub async fn embed(&self, text: Arc<str>, deadline: Option<Instant>) -> Result<Embedded, EmbedError> {
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| EmbedError::QueueFull { capacity: self.capacity })?;
-        self.send(&self.urgent, text, deadline, place).await
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.meter.counters.expired.add(1);
+            return Err(EmbedError::DeadlineExceeded);
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| self.full(now))?;
+        let charge = self.join(text.len(), deadline, now)?;
+        self.send(&self.urgent, text, deadline, place, Some(charge)).await
     }
 
     /// Embeds `text` whenever there is room: for work without a deadline.
     pub async fn embed_patiently(&self, text: Arc<str>) -> Result<Embedded, EmbedError> {
         let place = Arc::clone(&self.patient_places).acquire_owned().await.map_err(|_| EmbedError::Stopped)?;
-        self.send(&self.patient, text, None, place).await
+        self.send(&self.patient, text, None, place, None).await
+    }
+
+    /// What is counted, and the load at this moment.
+    pub fn stats(&self) -> QueueStats {
+        self.meter.stats(self.workers, self.capacity)
     }
 
     /// Requests waiting for a worker; work that may wait is not counted.
@@ -115,11 +151,13 @@ impl EmbedQueue {
         text: Arc<str>,
         deadline: Option<Instant>,
         place: OwnedSemaphorePermit,
+        charge: Option<Charge>,
     ) -> Result<Embedded, EmbedError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request { text, deadline, queued_at: Instant::now(), reply, place };
+        let now = Instant::now();
+        let request = Request { text, deadline, queued_at: now, reply, place, charge };
         lane.try_send(request).map_err(|error| match error {
-            crossbeam_channel::TrySendError::Full(_) => EmbedError::QueueFull { capacity: self.capacity },
+            crossbeam_channel::TrySendError::Full(_) => self.full(now),
             crossbeam_channel::TrySendError::Disconnected(_) => EmbedError::Stopped,
         })?;
         let answer = match deadline {
@@ -129,6 +167,30 @@ impl EmbedQueue {
             None => answer.await,
         };
         answer.unwrap_or(Err(EmbedError::Stopped))
+    }
+
+    /// Takes a text of `bytes` bytes into the reckoning, or says why it is not taken in.
+    fn join(&self, bytes: usize, deadline: Option<Instant>, now: Instant) -> Result<Charge, EmbedError> {
+        let terms = Terms { deadline, max_wait: self.max_wait };
+        let mut load = self.meter.load();
+        let tokens = load.estimate(bytes);
+        match admit(&load, tokens, terms, now) {
+            Ok(()) => Ok(Charge::join(&self.meter, &mut load, tokens)),
+            Err(Refusal::Deadline { needed, left, retry_after }) => {
+                self.meter.counters.refused_deadline.add(1);
+                Err(EmbedError::WouldExpire { needed, left, retry_after })
+            }
+            Err(Refusal::Wait { wait, retry_after }) => {
+                self.meter.counters.refused_wait.add(1);
+                Err(EmbedError::WaitTooLong { wait, most: self.max_wait, retry_after })
+            }
+        }
+    }
+
+    fn full(&self, now: Instant) -> EmbedError {
+        self.meter.counters.refused_full.add(1);
+        let retry_after = retry(self.meter.load().drained_in(now).unwrap_or_default());
+        EmbedError::QueueFull { capacity: self.capacity, retry_after }
     }
 }
 
@@ -185,7 +247,8 @@ mod tests {
         let ((leave, gate), (told, seen)) = (mpsc::channel(), mpsc::channel());
         let embedder = Box::new(Gated { leave: gate, seen: told });
         let batch = BatchLimits { tokens: 64, rows: 4 };
-        let (queue, workers) = EmbedQueue::start(&tokeniser, vec![embedder], QueueConfig { capacity, batch }).unwrap();
+        let config = QueueConfig { capacity, max_wait: PATIENCE, batch, pace: None };
+        let (queue, workers) = EmbedQueue::start(&tokeniser, vec![embedder], config).unwrap();
         Fixture { queue, workers, leave, seen }
     }
 
@@ -233,7 +296,7 @@ mod tests {
         let others = [fixture.urgent("b"), fixture.urgent("c")];
         fixture.waiting(2).await;
         let refused = fixture.queue.embed("d".into(), None).await;
-        assert!(matches!(refused, Err(EmbedError::QueueFull { capacity: 2 })), "{refused:?}");
+        assert!(matches!(refused, Err(EmbedError::QueueFull { capacity: 2, .. })), "{refused:?}");
         let batches = fixture.batches();
         assert_eq!(batches.concat().len(), 2);
         for request in others.into_iter().chain([first]) {

@@ -2,13 +2,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, select};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::batch::{BatchLimits, BatchSize, fair_share};
+use super::embedding::Embedding;
 use super::error::EmbedError;
+use super::load::PassTokens;
+use super::meter::{Charge, Meter};
+use super::pool::pool;
+use super::stats::Counters;
 use super::tokenise::{TextTokeniser, Tokens};
 use super::{Embedded, Embedder};
 
@@ -17,9 +22,11 @@ pub(super) struct Request {
     pub text: Arc<str>,
     pub deadline: Option<Instant>,
     pub queued_at: Instant,
-    pub reply: oneshot::Sender<Result<Embedded, EmbedError>>,
+    pub reply: Reply,
     /// The request's place in the queue, free again as soon as a worker has taken it.
     pub place: OwnedSemaphorePermit,
+    /// Its weight in the queue, taken off when its pass begins; patient ones have none.
+    pub charge: Option<Charge>,
 }
 
 /// A request whose text is tokenised.
@@ -27,7 +34,18 @@ struct Taken {
     tokens: Tokens,
     deadline: Option<Instant>,
     queued_at: Instant,
-    reply: oneshot::Sender<Result<Embedded, EmbedError>>,
+    taken_at: Instant,
+    reply: Reply,
+    charge: Option<Charge>,
+    /// Tokens that it was thought to have before they were counted.
+    estimate: usize,
+}
+
+impl Taken {
+    /// What was left over by the last batch has cost that one's time so far, not the next one's.
+    fn taken_anew(self) -> Self {
+        Self { taken_at: Instant::now(), ..self }
+    }
 }
 
 /// Which queue a batch is made of: urgent and patient requests are not mixed, so that a short urgent text never pays
@@ -62,6 +80,9 @@ pub(super) struct Worker {
     pub embedder: Box<dyn Embedder>,
     pub limits: BatchLimits,
     pub workers: usize,
+    /// Of this worker among them, from 0.
+    pub number: usize,
+    pub meter: Arc<Meter>,
 }
 
 impl Worker {
@@ -69,16 +90,17 @@ impl Worker {
     pub(super) fn run(mut self) {
         let mut left = LeftOver::default();
         while let Some((lane, first)) = self.first(&mut left) {
+            let since = first.taken_at;
             let (batch, next) = self.fill(lane, first);
             *left.of(lane) = next;
-            self.embed(batch);
+            self.embed(batch, since);
         }
     }
 
     /// What the next batch begins with: an urgent request if there is any.
     fn first(&self, left: &mut LeftOver) -> Option<(Lane, Taken)> {
         if let Some(taken) = left.urgent.take() {
-            return Some((Lane::Urgent, taken));
+            return Some((Lane::Urgent, taken.taken_anew()));
         }
         while let Ok(request) = self.urgent.try_recv() {
             if let Some(taken) = self.take(request) {
@@ -86,7 +108,7 @@ impl Worker {
             }
         }
         if let Some(taken) = left.patient.take() {
-            return Some((Lane::Patient, taken));
+            return Some((Lane::Patient, taken.taken_anew()));
         }
         loop {
             let (lane, request) = self.next()?;
@@ -112,36 +134,51 @@ impl Worker {
 
     /// Tokenises a request, unless nobody waits for it any more: then it costs nothing.
     fn take(&self, request: Request) -> Option<Taken> {
-        let Request { text, deadline, queued_at, reply, place } = request;
+        let Request { text, deadline, queued_at, reply, place, charge } = request;
         drop(place);
-        let reply = awaited(deadline, reply)?;
+        let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), Charge::tokens);
+        let reply = self.awaited(deadline, reply)?;
+        let taken_at = Instant::now();
+        if deadline.is_some_and(|deadline| self.meter.load().is_hopeless(estimate, deadline, taken_at)) {
+            self.counters().expired.add(1);
+            let _ = reply.send(Err(EmbedError::DeadlineExceeded));
+            return None;
+        }
         // The tokeniser meets whatever people send; a panic in it must not take the worker, and a core, away.
         let tokens = catch_unwind(AssertUnwindSafe(|| self.tokeniser.tokenise(&text)));
-        match tokens.unwrap_or(Err(EmbedError::Panicked { step: "tokenising" })) {
-            Ok(tokens) => Some(Taken { tokens, deadline, queued_at, reply }),
+        match tokens.unwrap_or_else(|_| Err(self.panicked("tokenising"))) {
+            Ok(tokens) => {
+                if tokens.tail.is_none() {
+                    self.meter.load().tokenised(text.len(), tokens.count());
+                }
+                Some(Taken { tokens, deadline, queued_at, taken_at, reply, charge, estimate })
+            }
             Err(error) => {
+                self.counters().failed.add(1);
                 let _ = reply.send(Err(error));
                 None
             }
         }
     }
 
-    /// Takes more requests while the batch has room; returns the one that no longer fitted.
+    /// Adds what else may go with the first; also returns one that was taken and did not fit.
     fn fill(&self, lane: Lane, first: Taken) -> (Vec<Taken>, Option<Taken>) {
         let requests = match lane {
             Lane::Urgent => &self.urgent,
             Lane::Patient => &self.patient,
         };
-        let rows = self.limits.rows.min(fair_share(requests.len(), self.workers));
-        let limits = BatchLimits { rows, ..self.limits };
-        let mut size = BatchSize::default().with(first.tokens.ids.len(), limits).unwrap_or_default();
+        let share = fair_share(requests.len(), self.workers);
+        let size = |size: BatchSize, taken: &Taken| {
+            size.with(taken.tokens.windows().count(), taken.tokens.count(), self.limits)
+        };
+        let mut filled = size(BatchSize::default(), &first).unwrap_or_default();
         let mut batch = vec![first];
-        while size.rows() < rows {
+        while batch.len() < share {
             let Ok(request) = requests.try_recv() else { break };
             let Some(taken) = self.take(request) else { continue };
-            match size.with(taken.tokens.ids.len(), limits) {
+            match size(filled, &taken) {
                 Some(grown) => {
-                    size = grown;
+                    filled = grown;
                     batch.push(taken);
                 }
                 None => return (batch, Some(taken)),
@@ -150,53 +187,98 @@ impl Worker {
         (batch, None)
     }
 
-    fn embed(&mut self, batch: Vec<Taken>) {
+    /// `since`: when the worker began to prepare the batch.
+    fn embed(&mut self, batch: Vec<Taken>, since: Instant) {
         // Time has passed since they were taken, above all for one that was left over.
-        let batch: Vec<Taken> = batch.into_iter().filter_map(Taken::still_awaited).collect();
+        let batch: Vec<Taken> = batch.into_iter().filter_map(|taken| self.still_awaited(taken)).collect();
         if batch.is_empty() {
             return;
         }
         let begun = Instant::now();
-        let ids: Vec<&[u32]> = batch.iter().map(|taken| taken.tokens.ids.as_slice()).collect();
-        let result = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&ids)))
-            .unwrap_or(Err(EmbedError::Panicked { step: "the forward pass" }));
-        let computed = begun.elapsed();
-        match result {
+        match self.pass(&batch, since, begun) {
             Ok(embeddings) => {
+                let computed = begun.elapsed();
                 for (taken, embedding) in batch.into_iter().zip(embeddings) {
-                    let (tokens, queued) = (taken.tokens.ids.len(), begun - taken.queued_at);
-                    let embedded = Embedded { embedding, tokens, seen: taken.tokens.seen, queued, computed };
-                    let _ = taken.reply.send(Ok(embedded));
+                    self.answer(taken, embedding, begun, computed);
                 }
             }
             // One bad row must not fail its neighbours: each is tried by itself.
-            Err(_) if batch.len() > 1 => batch.into_iter().for_each(|taken| self.embed(vec![taken])),
+            Err(_) if batch.len() > 1 => batch.into_iter().for_each(|taken| self.embed(vec![taken], Instant::now())),
             Err(error) => {
                 if let Some(taken) = batch.into_iter().next() {
+                    self.counters().failed.add(1);
                     let _ = taken.reply.send(Err(error));
                 }
             }
         }
     }
-}
 
-impl Taken {
-    fn still_awaited(self) -> Option<Self> {
-        let reply = awaited(self.deadline, self.reply)?;
-        Some(Self { reply, ..self })
+    /// One embedding for each text, of its windows.
+    fn pass(&mut self, batch: &[Taken], since: Instant, begun: Instant) -> Result<Vec<Embedding>, EmbedError> {
+        let rows: Vec<&[u32]> = batch.iter().flat_map(|taken| taken.tokens.windows()).collect();
+        let tokens = PassTokens {
+            estimated: batch.iter().map(|taken| taken.estimate).sum(),
+            counted: rows.iter().map(|row| row.len()).sum(),
+        };
+        self.meter.load().begin(self.number, tokens, since, begun);
+        let result = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&rows)))
+            .unwrap_or_else(|_| Err(self.panicked("the forward pass")));
+        self.meter.load().end(self.number, since, result.is_ok(), Instant::now());
+        let embeddings = result?;
+        if embeddings.len() != rows.len() {
+            return Err(EmbedError::WrongCount { expected: rows.len(), found: embeddings.len() });
+        }
+        self.counters().batches.add(1);
+        self.counters().tokens.add(tokens.counted);
+        let mut embeddings = embeddings.into_iter();
+        let pooled = |taken: &Taken| {
+            let tokens = taken.tokens.windows().map(<[u32]>::len);
+            pool(&tokens.zip(embeddings.by_ref()).collect::<Vec<_>>())
+        };
+        batch.iter().map(pooled).collect()
+    }
+
+    fn answer(&self, taken: Taken, embedding: Embedding, begun: Instant, computed: Duration) {
+        let (tokens, seen) = (taken.tokens.count(), taken.tokens.seen);
+        let counters = self.counters();
+        counters.embedded.add(1);
+        counters.truncated.add(usize::from(seen < 1.0));
+        let queued = begun.saturating_duration_since(taken.queued_at);
+        if taken.reply.send(Ok(Embedded { embedding, tokens, seen, queued, computed })).is_err() {
+            counters.late.add(1);
+        }
+    }
+
+    /// Takes the request out of the reckoning of what waits.
+    fn still_awaited(&self, mut taken: Taken) -> Option<Taken> {
+        drop(taken.charge.take());
+        let reply = self.awaited(taken.deadline, taken.reply)?;
+        Some(Taken { reply, ..taken })
+    }
+
+    /// The way back to the caller, if he is still there and his deadline has not passed.
+    fn awaited(&self, deadline: Option<Instant>, reply: Reply) -> Option<Reply> {
+        // Whoever waits no longer because his deadline has passed has expired, not left.
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            self.counters().expired.add(1);
+            let _ = reply.send(Err(EmbedError::DeadlineExceeded));
+            return None;
+        }
+        if reply.is_closed() {
+            self.counters().cancelled.add(1);
+            return None;
+        }
+        Some(reply)
+    }
+
+    fn panicked(&self, step: &'static str) -> EmbedError {
+        self.counters().panics.add(1);
+        EmbedError::Panicked { step }
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.meter.counters
     }
 }
 
 type Reply = oneshot::Sender<Result<Embedded, EmbedError>>;
-
-/// The way back to the caller, if he is still there and his deadline has not passed.
-fn awaited(deadline: Option<Instant>, reply: Reply) -> Option<Reply> {
-    if reply.is_closed() {
-        return None;
-    }
-    if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-        let _ = reply.send(Err(EmbedError::DeadlineExceeded));
-        return None;
-    }
-    Some(reply)
-}

@@ -47,6 +47,7 @@ pub(super) enum Reason {
     StoreUnavailable,
     StoreDamaged,
     QueueFull,
+    Overloaded,
     TooManyRequests,
     DeadlineExceeded,
     ShuttingDown,
@@ -78,6 +79,7 @@ impl Reason {
             Self::StoreUnavailable => "STORE_UNAVAILABLE",
             Self::StoreDamaged => "STORE_DAMAGED",
             Self::QueueFull => "QUEUE_FULL",
+            Self::Overloaded => "OVERLOADED",
             Self::TooManyRequests => "TOO_MANY_REQUESTS",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::ShuttingDown => "SHUTTING_DOWN",
@@ -97,10 +99,17 @@ impl Reason {
     /// Adds ErrorInfo, and RetryInfo where trying again may help.
     fn detailed(self, code: Code, message: impl Into<String>, mut details: ErrorDetails) -> Status {
         details.set_error_info(self.as_str(), DOMAIN, HashMap::new());
-        if matches!(code, Code::ResourceExhausted) {
+        if matches!(code, Code::ResourceExhausted) && details.retry_info().is_none() {
             details.set_retry_info(Some(RETRY_SOON));
         }
         Status::with_error_details(code, message, details)
+    }
+
+    /// RESOURCE_EXHAUSTED, to be tried again when there will be room.
+    fn overload(self, message: String, retry_after: Duration) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_retry_info(Some(retry_after));
+        self.detailed(Code::ResourceExhausted, message, details)
     }
 
     fn resource(self, code: Code, kind: &str, name: &str, message: String) -> Status {
@@ -154,7 +163,10 @@ pub(super) fn from_store(error: &StoreError) -> Status {
 
 pub(super) fn from_embed(error: &EmbedError) -> Status {
     match error {
-        EmbedError::QueueFull { .. } => Reason::QueueFull.status(Code::ResourceExhausted, error.to_string()),
+        EmbedError::QueueFull { retry_after, .. } => Reason::QueueFull.overload(error.to_string(), *retry_after),
+        EmbedError::WouldExpire { retry_after, .. } | EmbedError::WaitTooLong { retry_after, .. } => {
+            Reason::Overloaded.overload(error.to_string(), *retry_after)
+        }
         EmbedError::DeadlineExceeded => deadline("embedding the prompt"),
         EmbedError::Stopped => shutting_down(),
         _ => internal(error),

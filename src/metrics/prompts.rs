@@ -47,6 +47,8 @@ impl Prompts {
     fn not_decided(&self, error: &EmbedError) {
         match error {
             EmbedError::QueueFull { .. } => self.refused_queue_full.inc(),
+            EmbedError::WouldExpire { .. } => self.refused_deadline.inc(),
+            EmbedError::WaitTooLong { .. } => self.refused_wait.inc(),
             EmbedError::DeadlineExceeded => self.expired.inc(),
             _ => self.failed.inc(),
         }

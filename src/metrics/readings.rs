@@ -1,10 +1,11 @@
 //! What others count for themselves, read when somebody asks: the snapshots, the cache, the queue.
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Result};
+use prometheus::{Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Result};
 
 use super::Sources;
 use super::book::Book;
 use crate::classify::CacheStats;
+use crate::embed::QueueStats;
 
 pub(super) struct Readings {
     ready: IntGauge,
@@ -30,7 +31,7 @@ impl Readings {
         self.ready.set(i64::from(sources.live.readiness().is_ready()));
         self.snapshots.read(sources);
         self.cache.read(sources.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default());
-        self.queue.read(sources);
+        self.queue.read(sources.queue.stats());
     }
 }
 
@@ -110,34 +111,86 @@ impl Cache {
     }
 
     fn read(&self, stats: CacheStats) {
-        catch_up(&self.hits, stats.hits);
-        catch_up(&self.misses, stats.misses);
-        catch_up(&self.joined, stats.joined);
-        catch_up(&self.evicted, stats.evicted);
-        catch_up(&self.expired, stats.expired);
+        let totals = [
+            (&self.hits, stats.hits),
+            (&self.misses, stats.misses),
+            (&self.joined, stats.joined),
+            (&self.evicted, stats.evicted),
+            (&self.expired, stats.expired),
+        ];
+        totals.into_iter().for_each(|(counter, total)| catch_up(counter, total));
         self.entries.set(stats.entries as i64);
         self.bytes.set(stats.bytes as i64);
         self.max_bytes.set(stats.max_bytes as i64);
     }
 }
 
-/// The embedding queue and its workers.
+/// The embedding queue and its workers. Texts of builds in the background are embedded by them too.
 struct Queue {
     depth: IntGauge,
     capacity: IntGauge,
+    waiting_tokens: IntGauge,
+    workers: IntGauge,
+    saturation: Gauge,
+    rate: Gauge,
+    busy: Counter,
+    texts: IntCounter,
+    tokens: IntCounter,
+    batches: IntCounter,
+    expired: IntCounter,
+    cancelled: IntCounter,
+    late: IntCounter,
+    failed: IntCounter,
+    panics: IntCounter,
 }
 
 impl Queue {
     fn new(book: &Book) -> Result<Self> {
+        let dropped = "Texts dropped before a forward pass began, by reason: they cost no pass.";
+        let dropped = book.counters("semroute_embed_dropped_total", dropped, &["reason"])?;
+        let saturation = "Share of the embedding workers' time spent at work over the last seconds, in [0, 1]: for \
+                          autoscaling.";
+        let rate = "Tokens a second that all workers together do at present; 0 before the first pass.";
+        let counter = |name: &str, help: &str| book.counter(name, help);
+        let gauge = |name: &str, help: &str| book.gauge(name, help);
         Ok(Self {
-            depth: book.gauge("semroute_embed_queue_depth", "Prompts waiting for an embedding worker.")?,
-            capacity: book.gauge("semroute_embed_queue_capacity", "Most prompts that may wait.")?,
+            depth: gauge("semroute_embed_queue_depth", "Prompts waiting for an embedding worker.")?,
+            capacity: gauge("semroute_embed_queue_capacity", "Most prompts that may wait.")?,
+            waiting_tokens: gauge("semroute_embed_queue_tokens", "Tokens of the prompts that wait, as estimated.")?,
+            workers: gauge("semroute_embed_workers", "Embedding workers.")?,
+            saturation: book.ratio("semroute_embed_saturation_ratio", saturation)?,
+            rate: book.ratio("semroute_embed_tokens_per_second", rate)?,
+            busy: book.sum("semroute_embed_busy_seconds_total", "Time that the embedding workers spent at work.")?,
+            texts: counter("semroute_embed_texts_total", "Texts embedded, those of builds included.")?,
+            tokens: counter("semroute_embed_tokens_total", "Tokens embedded.")?,
+            batches: counter("semroute_embed_batches_total", "Forward passes.")?,
+            expired: dropped.get_metric_with_label_values(&["expired"])?,
+            cancelled: dropped.get_metric_with_label_values(&["cancelled"])?,
+            late: counter("semroute_embed_late_total", "Texts embedded in vain: nobody waited any longer.")?,
+            failed: counter("semroute_embed_failed_total", "Texts that could not be embedded.")?,
+            panics: counter("semroute_embed_panics_total", "Panics in the tokeniser or the model.")?,
         })
     }
 
-    fn read(&self, sources: &Sources) {
-        self.depth.set(sources.queue.depth() as i64);
-        self.capacity.set(sources.queue.capacity() as i64);
+    fn read(&self, stats: QueueStats) {
+        self.depth.set(stats.waiting as i64);
+        self.capacity.set(stats.capacity as i64);
+        self.waiting_tokens.set(stats.waiting_tokens as i64);
+        self.workers.set(stats.workers as i64);
+        self.saturation.set(stats.saturation);
+        self.rate.set(stats.tokens_per_second.unwrap_or_default());
+        self.busy.inc_by((stats.busy_seconds - self.busy.get()).max(0.0));
+        let totals = [
+            (&self.texts, stats.embedded),
+            (&self.tokens, stats.tokens),
+            (&self.batches, stats.batches),
+            (&self.expired, stats.expired),
+            (&self.cancelled, stats.cancelled),
+            (&self.late, stats.late),
+            (&self.failed, stats.failed),
+            (&self.panics, stats.panics),
+        ];
+        totals.into_iter().for_each(|(counter, total)| catch_up(counter, total));
     }
 }
 

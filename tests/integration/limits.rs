@@ -33,7 +33,7 @@ async fn is_well(server: &TestServer, places: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_is_too_short_names_the_stage() {
-    let server = Setup::toml("embedding.workers = 1\ncache.max_bytes = 0").start().await;
+    let server = Setup::toml("embedding.workers = 1\nembedding.max_wait = \"1h\"\ncache.max_bytes = 0").start().await;
     let check = async |timeout: &str, stages: &[&str]| {
         let route = raw::call(&server, "Route", &route_request(MATHS), timeout).await.unwrap_err();
         let complete = raw::call(&server, "Complete", &complete_request(MATHS), timeout).await.unwrap_err();
@@ -47,7 +47,7 @@ async fn a_deadline_that_is_too_short_names_the_stage() {
     for timeout in ["0n", "1n", "1u"] {
         check(timeout, &["embedding the prompt", "the call was under way"]).await;
     }
-    // Others are before it in the queue.
+    // Others are before it in the queue: refused at once, since it cannot be done in time.
     let router = server.router().await;
     let long = "and what is 3 more ".repeat(100);
     let others: Vec<_> = (0..200)
@@ -61,7 +61,15 @@ async fn a_deadline_that_is_too_short_names_the_stage() {
         if status.embed_queue_depth < 100 { Err(Status::unavailable("not yet")) } else { Ok(()) }
     })
     .await;
-    check("60m", &["embedding the prompt"]).await;
+    for method in ["Route", "Complete"] {
+        let begun = Instant::now();
+        let refused = match method {
+            "Route" => raw::call(&server, method, &route_request(MATHS), "60m").await,
+            _ => raw::call(&server, method, &complete_request(MATHS), "60m").await,
+        };
+        is_overload(&refused.unwrap_err(), "OVERLOADED");
+        assert!(begun.elapsed() < Duration::from_millis(55), "not before its deadline: {:?}", begun.elapsed());
+    }
     others.iter().for_each(tokio::task::JoinHandle::abort);
     for timeout in ["30S", "99999999H", "soon"] {
         raw::call(&server, "Route", &route_request(MATHS), timeout).await.unwrap();
@@ -78,7 +86,8 @@ fn is_overload(status: &Status, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_at_once() {
-    let server = Setup::toml("embedding.queue_capacity = 1\nembedding.workers = 1\ncache.max_bytes = 0").start().await;
+    let more = "embedding.queue_capacity = 1\nembedding.workers = 1\nembedding.max_wait = \"1h\"\ncache.max_bytes = 0";
+    let server = Setup::toml(more).start().await;
     let router = server.router().await;
     let prompt = format!("{MATHS} {}", "and what is 3 more ".repeat(100));
     let calls = join_all((0..100).map(|_| {
@@ -100,6 +109,21 @@ async fn a_full_queue_refuses_at_once() {
         }
     }
     assert!(answered > 0 && refused > 0, "{answered} answered, {refused} refused");
+    is_well(&server, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_too_long_refuses_at_once() {
+    let more = "embedding.workers = 1\nembedding.max_wait = \"10ms\"\ncache.max_bytes = 0";
+    let server = Setup::toml(more).start().await;
+    let prompt = format!("{MATHS} {}", "and what is 3 more ".repeat(100));
+    let calls = join_all((0..200).map(|_| route(&server, &prompt))).await;
+    let refused: Vec<Status> = calls.into_iter().filter_map(Result::err).collect();
+    assert!(!refused.is_empty());
+    refused.iter().for_each(|status| is_overload(status, "OVERLOADED"));
+    let stats = server.app.embedding.queue.stats();
+    assert_eq!(stats.refused_wait, refused.len() as u64);
+    assert_eq!((stats.waiting, stats.waiting_tokens, stats.panics), (0, 0, 0), "{stats:?}");
     is_well(&server, 1).await;
 }
 
@@ -133,7 +157,7 @@ async fn a_long_prompt_is_read_in_part_and_a_longer_one_refused() {
     let longest = format!("{MATHS} {}", "x ".repeat(MIB))[..MIB].to_owned();
     let decision = route(&server, &longest).await.unwrap();
     assert!(decision.input_seen > 0.0 && decision.input_seen < 0.01, "{}", decision.input_seen);
-    assert_eq!(decision.input_tokens, 256);
+    assert_eq!(decision.input_tokens, 512, "its head and its tail");
 
     let is_too_long = |status: Status, field: &str, bytes: usize| {
         assert_eq!(violated(&status), [field]);

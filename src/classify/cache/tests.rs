@@ -67,7 +67,8 @@ fn fixture(config: &CacheConfig) -> Fixture {
     let (leave, gate) = mpsc::channel();
     let embedded = Arc::new(AtomicUsize::new(0));
     let embedder = Box::new(Gated { leave: gate, embedded: Arc::clone(&embedded) });
-    let settings = QueueConfig { capacity: 64, batch: BatchLimits { tokens: 64, rows: 1 } };
+    let batch = BatchLimits { tokens: 64, rows: 1 };
+    let settings = QueueConfig { capacity: 64, max_wait: PATIENCE, batch, pace: None };
     let (queue, workers) = EmbedQueue::start(&tokeniser, vec![embedder], settings).unwrap();
     let served = SnapshotCell::default();
     served.publish(snapshot(SetPolicy::default()));

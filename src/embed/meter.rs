@@ -1,0 +1,80 @@
+//! What the queue's handles and its workers share: the load, and what is counted.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::load::Load;
+use super::stats::{Counters, QueueStats};
+
+/// The lock is held for less than a microsecond at a time, never across an await or a pass.
+#[derive(Debug)]
+pub(super) struct Meter {
+    load: Mutex<Load>,
+    pub counters: Counters,
+}
+
+impl Meter {
+    pub(super) fn new(load: Load) -> Self {
+        Self { load: Mutex::new(load), counters: Counters::default() }
+    }
+
+    /// A panic cannot leave it half changed in a way that matters: its numbers are estimates.
+    pub(super) fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stats(&self, workers: usize, capacity: usize) -> QueueStats {
+        let mut load = self.load();
+        let busy = load.busy(Instant::now());
+        let (busy_seconds, saturation) = (busy.seconds(), busy.share());
+        let counters = &self.counters;
+        QueueStats {
+            refused_full: counters.refused_full.get(),
+            refused_deadline: counters.refused_deadline.get(),
+            refused_wait: counters.refused_wait.get(),
+            expired: counters.expired.get(),
+            cancelled: counters.cancelled.get(),
+            late: counters.late.get(),
+            embedded: counters.embedded.get(),
+            truncated: counters.truncated.get(),
+            failed: counters.failed.get(),
+            panics: counters.panics.get(),
+            batches: counters.batches.get(),
+            tokens: counters.tokens.get(),
+            busy_seconds,
+            saturation,
+            workers,
+            waiting: load.waiting().prompts,
+            waiting_tokens: load.waiting().tokens,
+            under_way_tokens: load.under_way_tokens(),
+            capacity,
+            tokens_per_second: load.rate(),
+        }
+    }
+}
+
+/// A request's weight in the queue, from when it joined until it is dropped.
+#[derive(Debug)]
+pub(super) struct Charge {
+    meter: Arc<Meter>,
+    tokens: usize,
+}
+
+impl Charge {
+    /// `load` is that of `meter`, locked: between the forecast and the joining nobody else may come.
+    pub(super) fn join(meter: &Arc<Meter>, load: &mut Load, tokens: usize) -> Self {
+        load.join(tokens);
+        Self { meter: Arc::clone(meter), tokens }
+    }
+
+    /// As estimated.
+    pub(super) fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.meter.load().leave(self.tokens);
+    }
+}
