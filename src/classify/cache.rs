@@ -16,7 +16,7 @@ pub use counts::CacheStats;
 use counts::Counts;
 pub use settings::CacheConfig;
 
-use super::evidence::{Evidence, Found, Search};
+use super::evidence::{Evidence, Found, Question, Search};
 use super::flight::Flights;
 use crate::embed::EmbedError;
 use crate::reference::{SnapshotCell, SnapshotId};
@@ -77,19 +77,20 @@ impl ExactCache {
 
     /// The evidence that the search would find. Nothing is embedded if it is kept; of those who ask for the same at
     /// the same time, one has it gathered.
-    pub(super) async fn evidence(&self, search: Search) -> Result<Source, Arc<EmbedError>> {
-        let key = Key { snapshot: search.snapshot.id, text: blake3::hash(search.text.as_bytes()) };
-        if let Some(evidence) = self.lookup(&key, search.neighbours).await {
+    pub(super) async fn evidence(&self, question: Question<'_>) -> Result<Source, Arc<EmbedError>> {
+        let key = Key { snapshot: question.snapshot.id, text: blake3::hash(question.prompt.text().as_bytes()) };
+        if let Some(evidence) = self.lookup(&key, question.neighbours).await {
             self.counts.hit();
             return Ok(Source::Kept(evidence));
         }
         let mut joined = false;
         loop {
-            let flight = self.flights.join((key, search.neighbours), || self.clone().gather(key, search.clone()));
+            let gather = || self.clone().gather(key, question.search());
+            let flight = self.flights.join((key, question.neighbours), gather);
             if !flight.leads && !std::mem::replace(&mut joined, true) {
                 self.counts.joined();
             }
-            let outcome = match search.deadline {
+            let outcome = match question.deadline {
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), flight.outcome)
                     .await
                     .unwrap_or_else(|_| Err(Arc::new(EmbedError::DeadlineExceeded))),
@@ -99,7 +100,7 @@ impl ExactCache {
                 Ok(Source::Gathered(found)) if !flight.leads => Ok(Source::Joined(found.evidence)),
                 Ok(source) => Ok(source),
                 // The time that was up is that of whoever asked first: ours goes on.
-                Err(error) if !flight.leads && is_his_own(&error) && time_is_left(search.deadline) => continue,
+                Err(error) if !flight.leads && is_his_own(&error) && time_is_left(question.deadline) => continue,
                 Err(error) => Err(error),
             };
         }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::cache::{ExactCache, Source};
 use super::decision::{Decision, LlmOutcome, Stage, Timings};
-use super::evidence::{Evidence, Search};
+use super::evidence::{Evidence, Question};
 use super::llm::{LlmChoice, LlmError, LlmStage};
 use crate::embed::{EmbedError, EmbedQueue};
 use crate::prompt::Prompt;
@@ -122,16 +122,11 @@ impl Cascade {
         prompt: &Prompt,
         options: ClassifyOptions,
     ) -> Result<Source, Arc<EmbedError>> {
-        let search = Search {
-            embed: self.queue.clone(),
-            snapshot: Arc::clone(snapshot),
-            text: prompt.text(),
-            neighbours: options.neighbours,
-            deadline: options.deadline,
-        };
+        let ClassifyOptions { neighbours, deadline, .. } = options;
+        let question = Question { embed: &self.queue, snapshot, prompt, neighbours, deadline };
         match &self.cache {
-            Some(cache) => cache.evidence(search).await,
-            None => search.run().await.map(Source::Gathered).map_err(Arc::new),
+            Some(cache) => cache.evidence(question).await,
+            None => question.search().run().await.map(Source::Gathered).map_err(Arc::new),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::judge::{Doubt, doubts};
 use super::knn::{RouteScore, VOTERS, vote};
 use crate::embed::{EmbedError, EmbedQueue, Embedded};
+use crate::prompt::Prompt;
 use crate::reference::{Neighbour, Snapshot};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,13 +35,35 @@ pub(super) struct Found {
     pub search: Duration,
 }
 
-/// What to gather evidence on. It owns all that it needs, so that it can outlive the request that asked first.
-#[derive(Clone)]
+/// What evidence is wanted on.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'a> {
+    pub embed: &'a EmbedQueue,
+    pub snapshot: &'a Arc<Snapshot>,
+    pub prompt: &'a Prompt,
+    /// Neighbours wanted.
+    pub neighbours: usize,
+    pub deadline: Option<Instant>,
+}
+
+impl Question<'_> {
+    /// How it is answered: by what can outlive the request that asked first.
+    pub(super) fn search(self) -> Search {
+        Search {
+            embed: self.embed.clone(),
+            snapshot: Arc::clone(self.snapshot),
+            text: self.prompt.text(),
+            neighbours: self.neighbours,
+            deadline: self.deadline,
+        }
+    }
+}
+
+/// Gathers evidence.
 pub(super) struct Search {
     pub embed: EmbedQueue,
     pub snapshot: Arc<Snapshot>,
     pub text: Arc<str>,
-    /// Neighbours wanted.
     pub neighbours: usize,
     pub deadline: Option<Instant>,
 }
