@@ -21,9 +21,9 @@ use super::flight::Flights;
 use crate::embed::EmbedError;
 use crate::reference::{SnapshotCell, SnapshotId};
 
-/// What moka keeps for an entry beside key and value (two reference counts, its place in the hash table and in the
-/// queues by recency, a sketch of its frequency), as measured: see `an_entry_weighs_what_it_takes`.
-const OVERHEAD_BYTES: usize = 256;
+/// What moka and the allocator take for an entry beside its content (reference counts, places in the hash table and in
+/// the queues by recency, a sketch of its frequency): 200,000 entries of 436 bytes took 824 bytes each.
+const OVERHEAD_BYTES: usize = 388;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {

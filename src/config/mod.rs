@@ -417,6 +417,7 @@ mod tests {
         assert_eq!(faults("[llm]\nprovider = \"demo\"\nmodel = 3\n"), ["llm.model"]);
         assert_eq!(faults("[server]\ndrain_timeout = \"soon\"\n"), ["server.drain_timeout"]);
         assert_eq!(faults("targets = 7\n"), ["targets"]);
+        assert_eq!(faults("http.listen = 'everywhere'\nhttp.port = 1\n"), ["http.listen", "http.port"]);
         let first_unreadable =
             "[[targets]]\nname = \"t\"\n[[targets]]\nname = \"u\"\nprovider = \"x\"\nmodel = \"m\"\n";
         assert_eq!(faults(first_unreadable), ["targets[0]", "targets[1].provider"]);

@@ -145,11 +145,8 @@ impl OfSet {
             Some(route) => self.routes.get(route as usize),
             None => Some(&self.no_route),
         };
-        for counter in [stages.get(decision.stage as usize), self.llm.get(decision.llm as usize), route] {
-            if let Some(counter) = counter {
-                counter.inc();
-            }
-        }
+        let counters = [stages.get(decision.stage as usize), self.llm.get(decision.llm as usize), route];
+        counters.into_iter().flatten().for_each(IntCounter::inc);
     }
 }
 
