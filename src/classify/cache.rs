@@ -18,6 +18,7 @@ pub use settings::CacheConfig;
 
 use super::evidence::{Evidence, Found, Question, Search};
 use super::flight::Flights;
+use super::knn::VOTERS;
 use crate::embed::EmbedError;
 use crate::reference::{SnapshotCell, SnapshotId};
 
@@ -86,7 +87,8 @@ impl ExactCache {
         let mut joined = false;
         loop {
             let gather = || self.clone().gather(key, question.search());
-            let flight = self.flights.join((key, question.neighbours), gather);
+            // As many are searched for in any case: those who want fewer need not be told apart.
+            let flight = self.flights.join((key, VOTERS.max(question.neighbours)), gather);
             if !flight.leads && !std::mem::replace(&mut joined, true) {
                 self.counts.joined();
             }

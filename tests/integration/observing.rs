@@ -1,15 +1,18 @@
 //! Metrics and probes over HTTP: names that others rely on, counts that move as they must, and odd clients.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use semroute::grpc::pb;
+use semroute::http::{BoundHttp, HttpConfig, Listen, Standing};
 use semroute::reference::{Fallback, SetPolicy};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::expect::{LIVE_WITHIN, eventually};
 use crate::probe::{Samples, get, send};
@@ -98,6 +101,9 @@ async fn what_is_served_is_told() {
     assert_eq!(samples.value("semroute_ready"), 1.0);
     assert!(samples.value("process_resident_memory_bytes") > 1e7 && samples.value("process_cpu_seconds_total") > 0.0);
     let version = env!("CARGO_PKG_VERSION");
+    let saturation = samples.value("semroute_embed_saturation_ratio");
+    assert!((0.0..=1.0).contains(&saturation) && samples.value("semroute_embed_workers") >= 1.0, "{saturation}");
+    assert!(samples.value("semroute_embed_texts_total") >= prompts as f64, "those of the build");
     assert!(samples.has(&format!(r#"semroute_build_info{{model="all-MiniLM-L6-v2",version="{version}"}}"#)));
 
     server.router().await.route(route_request(MATHS)).await.unwrap();
@@ -169,6 +175,26 @@ async fn readiness_says_what_is_missing() {
     let status = server.admin().await.get_status(pb::GetStatusRequest {}).await.unwrap().into_inner();
     assert!(!status.ready, "both say the same");
     assert_eq!(get(server.http, "/healthz").await.status, 200, "the process lives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_answered_before_the_start_is_complete() {
+    let anywhere = HttpConfig { listen: Listen::At(SocketAddr::from(([127, 0, 0, 1], 0))) };
+    let bound = BoundHttp::bind(&anywhere).await.unwrap().unwrap();
+    let (address, stop) = (bound.address(), CancellationToken::new());
+    let running = tokio::spawn(bound.run(Standing::default(), stop.clone()));
+    assert_eq!(get(address, "/healthz").await.status, 200);
+    let page = get(address, "/readyz").await;
+    assert_eq!(
+        (page.status, page.body.as_str()),
+        (503, "{\"ready\":false,\"reasons\":[\"the service is starting\"]}\n")
+    );
+    assert_eq!(get(address, "/metrics").await.status, 503);
+    // A client that says nothing does not hold up the end.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    stop.cancel();
+    tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "the port is free again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
