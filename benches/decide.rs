@@ -1,7 +1,7 @@
 //! Time of the steps of a decision, on one thread.
 //!
-//! Measured: the forward pass at several lengths, the search of 2,000 and 20,000 vectors (flat and HNSW), and the
-//! vote. Corpus: real token ids of an English sentence repeated to length; random unit vectors in 30 clusters, seed 1.
+//! Measured: the forward pass at several lengths, the search of 2,000 and 20,000 vectors (flat and HNSW), the vote, and
+//! whole decisions that come from the cache. Corpus: real token ids of an English sentence repeated to length; random unit vectors in 30 clusters, seed 1.
 //! Command: `cargo bench --bench decide`. The model is taken from `models/` (`semroute model pull` gets it).
 
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a bench that cannot run stops and says why")]
@@ -9,15 +9,24 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use semroute::classify::vote;
-use semroute::embed::{BertSource, CandleBert, Embedder, Embedding, TextTokeniser};
+use semroute::classify::{CacheConfig, Cascade, ClassifyOptions, ExactCache, Purpose, vote};
+use semroute::embed::{
+    BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Embedding, QueueConfig,
+    TextTokeniser,
+};
 use semroute::index::{self, IndexChoice, IndexConfig, VectorMatrix};
 use semroute::model::{Registry, Silent};
-use semroute::reference::Neighbour;
+use semroute::prompt::Prompt;
+use semroute::publish::Draft;
+use semroute::reference::{
+    Fingerprint, Neighbour, Precondition, PromptEdit, Route, RouteName, SetEdit, SetName, SetPolicy, Snapshot,
+    SnapshotCell,
+};
 
 const SENTENCE: &str = "Please explain how a hash map works inside and why lookups are fast on average. ";
 
@@ -92,5 +101,66 @@ fn votes(c: &mut Criterion) {
     c.bench_function("vote/20_neighbours", |b| b.iter(|| black_box(vote(&neighbours))));
 }
 
-criterion_group!(benches, forward_pass, search, votes);
+/// Says that every text is the same.
+struct Constant;
+
+impl Embedder for Constant {
+    fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError> {
+        batch.iter().map(|_| Embedding::normalised(vec![1.0; 384])).collect()
+    }
+}
+
+/// A queue in front of no model.
+fn queue() -> (EmbedQueue, EmbedWorkers) {
+    let json = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+        "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
+        "model":{"type":"WordLevel","vocab":{"[UNK]":0},"unk_token":"[UNK]"}}"#;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), json).expect("it is written");
+    let tokeniser = TextTokeniser::from_file(file.path(), 256).expect("it tokenises");
+    let batch = BatchLimits { tokens: 1024, rows: 1 };
+    let config = QueueConfig { capacity: 16, max_wait: Duration::from_secs(1), batch, pace: None };
+    EmbedQueue::start(&tokeniser, vec![Box::new(Constant)], config).expect("a thread")
+}
+
+/// 2,000 references of 20 routes.
+fn snapshot() -> Arc<Snapshot> {
+    let vectors = clusters(2_000, 384);
+    let names: Vec<RouteName> = (0..20).map(|at| RouteName::new(&format!("route-{at}")).expect("a name")).collect();
+    let routes: Vec<Route> = names.iter().cloned().map(Route::named).collect();
+    let set = SetName::new("bench").expect("a name");
+    let edit = SetEdit { name: set, description: String::new(), policy: SetPolicy::default() };
+    let mut draft = Draft::new(&edit, &routes, 384);
+    for row in 0..2_000 {
+        let (route, text) = (names[row % 20].clone(), format!("reference prompt {row}"));
+        let prompt = PromptEdit { id: None, route, text, precondition: Precondition::None };
+        let embedding = Embedding::stored(vectors.row(row).to_vec(), 384).expect("a unit vector");
+        draft.push(&prompt, &embedding).expect("a known route");
+    }
+    Arc::new(draft.finish(Fingerprint("bench".to_owned()), &IndexConfig::default()))
+}
+
+fn cached_decisions(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (queue, _workers) = queue();
+    let (snapshot, served) = (snapshot(), SnapshotCell::default());
+    served.publish(Arc::clone(&snapshot));
+    let cascade = Cascade::new(queue, None).caching(ExactCache::new(&CacheConfig::default(), served));
+    let options = ClassifyOptions { neighbours: 5, allow_llm: true, deadline: None, purpose: Purpose::Answer };
+    let mut group = c.benchmark_group("cached_decision");
+    for bytes in [100, 1_000, 10_000, 100_000] {
+        let text = &SENTENCE.repeat(bytes / SENTENCE.len() + 1)[..bytes];
+        let prompt = Prompt::from_text(text, bytes).expect("a text");
+        let decide = || {
+            let decided = runtime.block_on(cascade.decide(Arc::clone(&snapshot), &prompt, options));
+            decided.expect("a decision")
+        };
+        decide();
+        assert!(decide().cached, "it is kept");
+        group.bench_function(BenchmarkId::new("bytes", bytes), |b| b.iter(|| black_box(decide())));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, forward_pass, search, votes, cached_decisions);
 criterion_main!(benches);

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::classify::{Cascade, LlmConfig, LlmStage};
+use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
     tune,
 };
+use crate::grpc;
+use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
 use crate::publish::{BuildError, Builder, LiveSets, is_half_taken, sync_files};
@@ -45,6 +47,8 @@ pub enum StartError {
     LlmProvider(String),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
 }
 
 /// A model with its threads.
@@ -119,6 +123,7 @@ pub struct App {
     pub builder: Builder,
     pub live: LiveSets,
     pub cascade: Cascade,
+    pub metrics: Metrics,
     pub providers: Providers,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
@@ -137,7 +142,15 @@ impl App {
             Some(llm) => Some(Arc::new(llm_stage(&providers, llm)?)),
             None => None,
         };
-        let cascade = Cascade::new(embedding.queue.clone(), llm);
+        let cache = ExactCache::new(&config.cache, live.snapshots().clone());
+        let sources = Sources {
+            live: live.clone(),
+            queue: embedding.queue.clone(),
+            cache: cache.clone(),
+            model: embedding.files.manifest().name.clone(),
+        };
+        let metrics = Metrics::new(sources, grpc::methods())?;
+        let cascade = Cascade::new(embedding.queue.clone(), llm).caching(cache);
         Ok(Self {
             config,
             embedding,
@@ -145,6 +158,7 @@ impl App {
             builder,
             live,
             cascade,
+            metrics,
             providers,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

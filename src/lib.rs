@@ -9,6 +9,7 @@
 //! pb::RouteRequest / pb::CompleteRequest
 //!   | grpc::convert            field violations, all at once
 //! prompt::Prompt               the user's newest words, bounded
+//!   | classify::ExactCache     an equal prompt before it: on to the cascade
 //!   | embed::EmbedQueue        async handle -> bounded queue -> threads that own the model
 //! embed::Embedding             finite, unit norm
 //!   | reference::Snapshot      exact scan or HNSW
@@ -32,13 +33,15 @@
 //! | `cli`, `main` | everything | clap, indicatif |
 //! | `app` | everything below | |
 //! | `grpc` | everything below | tonic, prost |
+//! | `http` | `metrics`, `publish` | axum, hyper |
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference` | sqlx |
 //! | `evaluate` | nothing | |
+//! | `metrics` | `publish` and below | prometheus |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `provider` | |
 //! | `routing` | `reference`, `provider` | |
-//! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka |
+//! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index` | |
 //! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`) |
 //! | `embed` | `model` | candle, tokenizers |
@@ -70,7 +73,9 @@ pub mod dispatch;
 pub mod embed;
 pub mod evaluate;
 pub mod grpc;
+pub mod http;
 pub mod index;
+pub mod metrics;
 pub mod model;
 pub mod prompt;
 pub mod provider;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::cache::{ExactCache, Source};
 use super::decision::{Decision, LlmOutcome, Stage, Timings};
-use super::judge::{Doubt, doubts};
-use super::knn::{RouteScore, VOTERS, vote};
-use super::llm::{LlmError, LlmStage};
+use super::evidence::{Evidence, Question};
+use super::llm::{LlmChoice, LlmError, LlmStage};
 use crate::embed::{EmbedError, EmbedQueue};
 use crate::prompt::Prompt;
-use crate::reference::{Fallback, Neighbour, RouteIndex, Snapshot};
+use crate::reference::{Fallback, RouteIndex, Snapshot};
 
 /// What a request may ask of the classification.
 #[derive(Debug, Clone, Copy)]
@@ -53,81 +53,103 @@ impl Purpose {
 pub struct Cascade {
     queue: EmbedQueue,
     llm: Option<Arc<LlmStage>>,
-}
-
-/// What the embedding stage found.
-struct Vote {
-    scores: Vec<RouteScore>,
-    doubts: Vec<Doubt>,
+    cache: Option<ExactCache>,
 }
 
 impl Cascade {
+    /// Without a cache: see [`Cascade::caching`].
     pub fn new(queue: EmbedQueue, llm: Option<Arc<LlmStage>>) -> Self {
-        Self { queue, llm }
+        Self { queue, llm, cache: None }
     }
 
-    /// Decides on one snapshot from beginning to end. The only errors are those of embedding: an LLM stage that fails
-    /// degrades, and the decision says so.
+    #[must_use]
+    pub fn caching(self, cache: Option<ExactCache>) -> Self {
+        Self { cache, ..self }
+    }
+
+    pub fn cache(&self) -> Option<&ExactCache> {
+        self.cache.as_ref()
+    }
+
+    /// Decides on one snapshot from beginning to end. The only errors are those of embedding, shared by those who
+    /// asked for the same: an LLM stage that fails degrades, and the decision says so.
     pub async fn decide(
         &self,
         snapshot: Arc<Snapshot>,
         prompt: &Prompt,
         options: ClassifyOptions,
-    ) -> Result<Decision, EmbedError> {
+    ) -> Result<Decision, Arc<EmbedError>> {
         let begun = Instant::now();
-        let embedded = self.queue.embed(prompt.text(), options.deadline).await?;
-        let searching = Instant::now();
-        let mut neighbours = snapshot.nearest(&embedded.embedding, VOTERS.max(options.neighbours));
-        let vote = count(&neighbours, &snapshot);
-        let search = searching.elapsed();
+        let source = self.gather(&snapshot, prompt, options).await?;
+        let mut timings = Timings::default();
+        let (evidence, kept) = match source {
+            Source::Kept(evidence) => (evidence, true),
+            Source::Joined(evidence) => {
+                timings.queue = Some(begun.elapsed());
+                (evidence, false)
+            }
+            Source::Gathered(found) => {
+                timings.queue = Some(found.queue);
+                timings.embed = Some(found.embed);
+                timings.search = Some(found.search);
+                (found.evidence, false)
+            }
+        };
 
         let asking = Instant::now();
-        let (llm, choice) = self.ask_llm(&vote, prompt, &snapshot, options).await;
+        let (llm, choice) = self.ask_llm(&evidence, prompt, &snapshot, options).await;
         let asked = !matches!(llm, LlmOutcome::NotNeeded | LlmOutcome::NotConfigured | LlmOutcome::NotAllowed);
-        let (stage, route) = settle(llm, choice, &vote, &snapshot);
-
-        neighbours.truncate(options.neighbours);
-        let timings = Timings {
-            queue: embedded.queued,
-            embed: embedded.computed,
-            search,
-            llm: asked.then(|| asking.elapsed()),
-            total: begun.elapsed(),
-        };
+        let called = asked && !choice.is_some_and(|choice| choice.kept);
+        let (stage, route) = settle(llm, choice.and_then(|choice| choice.route), &evidence, &snapshot);
+        timings.llm = called.then(|| asking.elapsed());
+        timings.total = begun.elapsed();
         Ok(Decision {
             id: Uuid::now_v7(),
             snapshot,
             route,
             stage,
             llm,
-            doubts: vote.doubts,
-            scores: vote.scores,
-            neighbours,
-            input_tokens: embedded.tokens,
-            input_seen: embedded.seen,
+            evidence,
+            shown: options.neighbours,
+            cached: kept && !called,
             timings,
         })
     }
 
+    async fn gather(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        prompt: &Prompt,
+        options: ClassifyOptions,
+    ) -> Result<Source, Arc<EmbedError>> {
+        let ClassifyOptions { neighbours, deadline, .. } = options;
+        let question = Question { embed: &self.queue, snapshot, prompt, neighbours, deadline };
+        match &self.cache {
+            Some(cache) => cache.evidence(question).await,
+            None => question.search().run().await.map(Source::Gathered).map_err(Arc::new),
+        }
+    }
+
+    /// What became of the stage, and its choice if it made one.
     async fn ask_llm(
         &self,
-        vote: &Vote,
+        evidence: &Evidence,
         prompt: &Prompt,
         snapshot: &Snapshot,
         options: ClassifyOptions,
-    ) -> (LlmOutcome, Option<RouteIndex>) {
-        if vote.doubts.is_empty() {
+    ) -> (LlmOutcome, Option<LlmChoice>) {
+        if evidence.doubts.is_empty() {
             return (LlmOutcome::NotNeeded, None);
         }
         let Some(llm) = &self.llm else { return (LlmOutcome::NotConfigured, None) };
         if !options.allow_llm {
             return (LlmOutcome::NotAllowed, None);
         }
-        let candidates: Vec<RouteIndex> = vote.scores.iter().map(|score| score.route).collect();
+        let candidates: Vec<RouteIndex> = evidence.scores.iter().map(|score| score.route).collect();
         let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
         match llm.choose(&prompt.text(), snapshot, &candidates, deadline).await {
-            Ok(Some(route)) => (LlmOutcome::Verdict, Some(route)),
-            Ok(None) => (LlmOutcome::NoneApplies, None),
+            Ok(choice) if choice.route.is_some() => (LlmOutcome::Verdict, Some(choice)),
+            Ok(choice) => (LlmOutcome::NoneApplies, Some(choice)),
             Err(LlmError::Timeout { .. }) => (LlmOutcome::Timeout, None),
             Err(LlmError::Call { .. }) => (LlmOutcome::Error, None),
             Err(LlmError::NoVerdict(_)) => (LlmOutcome::NoVerdict, None),
@@ -135,25 +157,14 @@ impl Cascade {
     }
 }
 
-/// Counts the vote and what speaks against trusting it. A snapshot without neighbours has every doubt.
-fn count(neighbours: &[Neighbour], snapshot: &Snapshot) -> Vote {
-    let scores = vote(neighbours);
-    let winner = scores.first().and_then(|first| snapshot.route(first.route));
-    let doubts = match winner.or_else(|| snapshot.routes.first()) {
-        Some(route) => doubts(&scores, route, &snapshot.policy),
-        None => Vec::new(),
-    };
-    Vote { scores, doubts }
-}
-
 /// Which stage decides, and what: pure.
 fn settle(
     llm: LlmOutcome,
     choice: Option<RouteIndex>,
-    vote: &Vote,
+    evidence: &Evidence,
     snapshot: &Snapshot,
 ) -> (Stage, Option<RouteIndex>) {
-    let winner = vote.scores.first().map(|first| first.route);
+    let winner = evidence.scores.first().map(|first| first.route);
     let default_route = match &snapshot.policy.fallback {
         Fallback::DefaultRoute(name) => snapshot.find_route(name.as_str()),
         Fallback::BestGuess | Fallback::Abstain => None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::evidence::Evidence;
 use super::judge::Doubt;
 use super::knn::{RouteScore, margin};
 use crate::reference::{Neighbour, Route, RouteIndex, Snapshot};
@@ -19,6 +20,20 @@ pub enum Stage {
     BestGuess,
     DefaultRoute,
     Abstained,
+}
+
+impl Stage {
+    pub const ALL: [Self; 5] = [Self::Embedding, Self::Llm, Self::BestGuess, Self::DefaultRoute, Self::Abstained];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedding => "embedding",
+            Self::Llm => "llm",
+            Self::BestGuess => "best_guess",
+            Self::DefaultRoute => "default_route",
+            Self::Abstained => "abstained",
+        }
+    }
 }
 
 /// What became of the LLM stage.
@@ -35,12 +50,39 @@ pub enum LlmOutcome {
     NoVerdict,
 }
 
+impl LlmOutcome {
+    pub const ALL: [Self; 8] = [
+        Self::NotNeeded,
+        Self::NotConfigured,
+        Self::NotAllowed,
+        Self::Verdict,
+        Self::NoneApplies,
+        Self::Timeout,
+        Self::Error,
+        Self::NoVerdict,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotNeeded => "not_needed",
+            Self::NotConfigured => "not_configured",
+            Self::NotAllowed => "not_allowed",
+            Self::Verdict => "verdict",
+            Self::NoneApplies => "none_applies",
+            Self::Timeout => "timeout",
+            Self::Error => "error",
+            Self::NoVerdict => "no_verdict",
+        }
+    }
+}
+
 /// Where the time went; a step that was not taken has none.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timings {
-    pub queue: Duration,
-    pub embed: Duration,
-    pub search: Duration,
+    /// Waiting for a worker, or for another request with the same prompt.
+    pub queue: Option<Duration>,
+    pub embed: Option<Duration>,
+    pub search: Option<Duration>,
     pub llm: Option<Duration>,
     pub total: Duration,
 }
@@ -54,15 +96,13 @@ pub struct Decision {
     pub route: Option<RouteIndex>,
     pub stage: Stage,
     pub llm: LlmOutcome,
-    pub doubts: Vec<Doubt>,
-    /// Likeliest first.
-    pub scores: Vec<RouteScore>,
-    /// Nearest first, as many as the request asked for.
-    pub neighbours: Vec<Neighbour>,
-    /// Tokens read, special tokens included.
-    pub input_tokens: usize,
-    /// Share of the prompt that was read, in [0, 1].
-    pub input_seen: f32,
+    /// What it rests on.
+    pub evidence: Arc<Evidence>,
+    /// Neighbours that the request asked to see.
+    pub shown: usize,
+    /// Nothing was computed for it: the evidence, and the LLM's verdict if one was needed, were those of an equal
+    /// prompt before.
+    pub cached: bool,
     pub timings: Timings,
 }
 
@@ -71,21 +111,36 @@ impl Decision {
         self.route.and_then(|index| self.snapshot.route(index))
     }
 
+    /// Likeliest first.
+    pub fn scores(&self) -> &[RouteScore] {
+        &self.evidence.scores
+    }
+
+    pub fn doubts(&self) -> &[Doubt] {
+        &self.evidence.doubts
+    }
+
+    /// Nearest first, as many as the request asked for.
+    pub fn neighbours(&self) -> &[Neighbour] {
+        let neighbours = &self.evidence.neighbours;
+        neighbours.get(..self.shown).unwrap_or(neighbours)
+    }
+
     /// The chosen route's share of the vote, in [0, 1]; 0 if it got none.
     pub fn score(&self) -> f32 {
-        let chosen = self.scores.iter().find(|score| Some(score.route) == self.route);
+        let chosen = self.scores().iter().find(|score| Some(score.route) == self.route);
         chosen.map_or(0.0, |score| score.score)
     }
 
     /// The winner's share less the second's, in [0, 1].
     pub fn margin(&self) -> f32 {
-        margin(&self.scores)
+        margin(self.scores())
     }
 
     /// Why this stage decided, in plain words.
     pub fn reason(&self) -> String {
         let doubts: Vec<String> = self
-            .doubts
+            .doubts()
             .iter()
             .map(|doubt| format!("{} {:.2} is below {:.2}", doubt.measure.as_str(), doubt.value, doubt.bound))
             .collect();
@@ -106,5 +161,16 @@ impl Decision {
             Stage::Abstained => "; the set's policy gives no route".to_owned(),
         };
         format!("{}; {llm}{outcome}", doubts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_in_the_order_of_their_values() {
+        assert!(Stage::ALL.into_iter().enumerate().all(|(at, stage)| stage as usize == at));
+        assert!(LlmOutcome::ALL.into_iter().enumerate().all(|(at, outcome)| outcome as usize == at));
     }
 }

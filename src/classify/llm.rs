@@ -105,8 +105,14 @@ pub enum LlmError {
     NoVerdict(#[from] verdict::NoVerdict),
 }
 
-/// A usable answer: a route of the snapshot, or none.
-pub type LlmChoice = Option<RouteIndex>;
+/// A usable answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LlmChoice {
+    /// A route of the snapshot, or none.
+    pub route: Option<RouteIndex>,
+    /// Whether it was given to the same question before, so that nobody was asked.
+    pub kept: bool,
+}
 
 pub struct LlmStage {
     provider: Arc<dyn Provider>,
@@ -134,6 +140,9 @@ impl LlmStage {
         let latest = begun + self.config.timeout;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         let key = question_key(text, snapshot, &shortlist);
+        if let Some(verdict) = self.verdicts.get(&key).await {
+            return Ok(LlmChoice { route: verdict.among(&shortlist), kept: true });
+        }
         let verdict = loop {
             let asked = self.verdicts.try_get_with(key, self.ask(text, snapshot, &shortlist, deadline));
             match tokio::time::timeout_at(deadline.into(), asked).await {
@@ -144,10 +153,7 @@ impl LlmStage {
                 Ok(Ok(verdict)) => break verdict,
             }
         };
-        Ok(match verdict {
-            Verdict::NoneApplies => None,
-            Verdict::Route(position) => shortlist.get(position).copied(),
-        })
+        Ok(LlmChoice { route: verdict.among(&shortlist), kept: false })
     }
 
     async fn ask(
@@ -223,13 +229,12 @@ fn head(text: &str, chars: usize) -> &str {
     text.char_indices().nth(chars).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
 }
 
-/// Same text, set version and shortlist: same question.
+/// Same text, snapshot and shortlist: same question.
 fn question_key(text: &str, snapshot: &Snapshot, shortlist: &[RouteIndex]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in [snapshot.set.as_str().as_bytes(), &snapshot.version.to_le_bytes(), text.as_bytes()] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
+    hash.update(snapshot.id.to_le_bytes());
+    hash.update((text.len() as u64).to_le_bytes());
+    hash.update(text);
     shortlist.iter().for_each(|route| hash.update(route.to_le_bytes()));
     hash.finalize().into()
 }

@@ -1,14 +1,22 @@
 //! From a prompt to a [`Decision`]: the neighbours' vote, and the LLM stage for what the vote is unsure of.
+//! What was found on a prompt is kept for the next one that is equal to it.
 
+mod byte_size;
+mod cache;
 mod cascade;
 mod decision;
+mod evidence;
+mod flight;
 mod judge;
 mod knn;
 mod llm;
 mod verdict;
 
+pub use byte_size::{ByteSize, NoByteSize};
+pub use cache::{CacheConfig, CacheStats, ExactCache};
 pub use cascade::{Cascade, ClassifyOptions, Purpose};
 pub use decision::{Decision, LlmOutcome, Stage, Timings};
+pub use evidence::Evidence;
 pub use judge::{Doubt, Measure};
 pub use knn::{RouteScore, SHARPNESS, VOTERS, margin, vote};
 pub use llm::{LlmConfig, LlmStage};

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::reference::RouteIndex;
 // The name by which the LLM says that no route applies. No route may be called so.
 pub use crate::reference::NO_ROUTE as NONE;
 
@@ -11,6 +12,16 @@ pub enum Verdict {
     /// Position in the shortlist.
     Route(usize),
     NoneApplies,
+}
+
+impl Verdict {
+    /// The route that is meant.
+    pub fn among(&self, shortlist: &[RouteIndex]) -> Option<RouteIndex> {
+        match self {
+            Self::NoneApplies => None,
+            Self::Route(position) => shortlist.get(*position).copied(),
+        }
+    }
 }
 
 /// Why an answer is none.

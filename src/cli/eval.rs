@@ -178,7 +178,7 @@ async fn classify(
     let decision: Decision = cascade.decide(Arc::clone(snapshot), &prompt, options).await?;
     let latency = begun.elapsed();
     // The vote's winner, whether or not it was chosen: an abstention too has a confidence.
-    let winner = decision.scores.first();
+    let winner = decision.scores().first();
     Ok(Outcome {
         latency,
         text: row.text,

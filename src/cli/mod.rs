@@ -11,6 +11,7 @@ mod serve;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
@@ -18,6 +19,7 @@ use crate::app::{self, StartError};
 use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
 use crate::grpc::ServeError;
+use crate::http::HttpError;
 use crate::model::{ModelError, Registry};
 use crate::prompt::PromptError;
 use crate::publish::BuildError;
@@ -60,6 +62,8 @@ pub enum CommandError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,7 +76,7 @@ pub enum CommandError {
     #[error("a test prompt {0}")]
     Prompt(#[from] PromptError),
     #[error(transparent)]
-    Embed(#[from] EmbedError),
+    Embed(#[from] Arc<EmbedError>),
     #[error(
         "reference set {0} has no published version in the store: run `semroute serve` or `semroute reindex` first"
     )]
@@ -97,6 +101,12 @@ pub enum CommandError {
     Signals(#[source] io::Error),
     #[error("a thread panicked: {0}")]
     Panicked(String),
+}
+
+impl From<EmbedError> for CommandError {
+    fn from(error: EmbedError) -> Self {
+        Self::Embed(Arc::new(error))
+    }
 }
 
 /// Runs a command to its end. Exit codes: 0 done, 1 the answer is no or the command failed, 2 wrong usage.

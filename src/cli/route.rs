@@ -156,7 +156,7 @@ fn as_text(response: &pb::RouteResponse) -> String {
     let timings = decision.timings.unwrap_or_default();
     let mut text = format!(
         "{route}\n\n  score {:.3}   margin {:.3}   stage {}\n  because {}\n  set {} version {}   model {}\n  \
-         read {:.0} % of the text ({} tokens)\n  time {} (queue {}, embedding {}, search {}{})\n",
+         read {:.0} % of the text ({} tokens)\n  time {}\n",
         decision.score,
         decision.margin,
         stage_name(decision.stage()),
@@ -166,11 +166,7 @@ fn as_text(response: &pb::RouteResponse) -> String {
         versions.model,
         decision.input_seen * 100.0,
         decision.input_tokens,
-        millis(timings.total),
-        millis(timings.queue),
-        millis(timings.embed),
-        millis(timings.search),
-        timings.llm.map(|llm| format!(", LLM {}", millis(Some(llm)))).unwrap_or_default(),
+        times(decision.cached, &timings),
     );
     let targets: Vec<String> = response.plan.iter().flat_map(|plan| &plan.targets).map(target_name).collect();
     if !targets.is_empty() {
@@ -179,6 +175,15 @@ fn as_text(response: &pb::RouteResponse) -> String {
     text.push_str(&format!("\n{}\n", scores_table(decision)));
     text.push_str(&format!("\n{}", neighbours_table(decision)));
     text
+}
+
+/// Whole time, then that of the steps that were taken.
+fn times(cached: bool, timings: &pb::Timings) -> String {
+    let steps =
+        [("queue", timings.queue), ("embedding", timings.embed), ("search", timings.search), ("LLM", timings.llm)];
+    let taken = steps.into_iter().filter_map(|(name, time)| Some(format!("{name} {}", millis(Some(time?)))));
+    let steps: Vec<String> = cached.then(|| "from the cache".to_owned()).into_iter().chain(taken).collect();
+    format!("{} ({})", millis(timings.total), steps.join(", "))
 }
 
 fn target_name(target: &pb::Target) -> String {
@@ -257,6 +262,7 @@ fn as_json(response: &pb::RouteResponse) -> Value {
         "versions": {
             "reference_set": versions.reference_set, "set_version": versions.set_version, "model": versions.model,
         },
+        "cached": decision.cached,
         "input_seen": decision.input_seen,
         "input_tokens": decision.input_tokens,
         "timings_ms": {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::building::BuildBar;
 use super::progress::{ModelProgress, note};
@@ -11,6 +13,7 @@ use super::{CommandError, Exit};
 use crate::app::{App, import_new_sets, sets_in_files};
 use crate::config::Config;
 use crate::grpc::BoundServer;
+use crate::http::{BoundHttp, Standing};
 use crate::publish::bring_up;
 use crate::reference::TargetName;
 use crate::shutdown::Signals;
@@ -35,6 +38,14 @@ pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> 
     let signals = Signals::listen().map_err(CommandError::Signals)?;
     // First the port: an address in use is better heard of before a minute of work.
     let server = BoundServer::bind(args.listen.unwrap_or(config.server.listen)).await?;
+    let standing = Standing::default();
+    let http = BoundHttp::bind(&config.http).await?;
+    let probed_at = http.as_ref().map(BoundHttp::address);
+    let (probes, probes_end) = (TaskTracker::new(), CancellationToken::new());
+    // From here on probes are answered: a long first start must not look like a dead process.
+    if let Some(http) = http {
+        probes.spawn(http.run(standing.clone(), probes_end.clone()));
+    }
     // A signal during the long first start ends it as well.
     let app = tokio::select! {
         app = prepare(config) => app?,
@@ -44,21 +55,33 @@ pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> 
         }
     };
     app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
-    greet(&app, server.address(), begun);
+    standing.serve(app.live.clone(), app.metrics.clone());
+    greet(&app, server.address(), probed_at, begun);
 
     tokio::select! {
-        ended = run_and_drain(&app, server, &signals) => ended.map(|()| Exit::Success),
+        ended = run_and_drain(&app, server, standing, &signals) => ended?,
         () = signals.second() => {
             note("stopped at once, at the second signal");
-            Ok(Exit::Failure)
+            return Ok(Exit::Failure);
         }
     }
+    // Last of all: until then the probes tell of the draining.
+    probes_end.cancel();
+    probes.close();
+    probes.wait().await;
+    Ok(Exit::Success)
 }
 
-async fn run_and_drain(app: &App, server: BoundServer, signals: &Signals) -> Result<(), CommandError> {
+async fn run_and_drain(
+    app: &App,
+    server: BoundServer,
+    standing: Standing,
+    signals: &Signals,
+) -> Result<(), CommandError> {
     let first = signals.first();
     let stop = async move {
         first.await;
+        standing.drain();
         note("stopping ...");
     };
     server.run(app, stop).await?;
@@ -115,7 +138,7 @@ fn dangling_names(app: &App) -> Vec<String> {
     names
 }
 
-fn greet(app: &App, address: SocketAddr, begun: Instant) {
+fn greet(app: &App, address: SocketAddr, probed_at: Option<SocketAddr>, begun: Instant) {
     for snapshot in app.live.snapshots().all() {
         note(&format!(
             "Serving {} version {}: {} reference prompts, {} routes, {} index",
@@ -138,6 +161,10 @@ fn greet(app: &App, address: SocketAddr, begun: Instant) {
     note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
     if app.config.targets.is_empty() {
         note("No target is configured: Complete is answered by the built-in provider `demo`.");
+    }
+    match probed_at {
+        Some(address) => note(&format!("Metrics and probes on http://{address}/metrics, /healthz and /readyz")),
+        None => note("No metrics and no probes: http.listen is off, or its default port is taken"),
     }
     note(&format!("Listening on {address} (ready in {:.1} s)", begun.elapsed().as_secs_f64()));
     let (program, reached) = (program(), reached_at(address));

@@ -15,8 +15,9 @@ use serde::Deserialize;
 
 pub use faults::{ConfigError, Fault};
 
-use crate::classify::LlmConfig;
+use crate::classify::{CacheConfig, LlmConfig};
 use crate::dispatch::DispatchConfig;
+use crate::http::HttpConfig;
 use crate::index::IndexConfig;
 use crate::provider::{DEMO, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
@@ -38,8 +39,10 @@ pub struct Config {
     /// The reference set of requests that name none.
     pub default_set: String,
     pub server: ServerConfig,
+    pub http: HttpConfig,
     pub embedding: EmbeddingConfig,
     pub index: IndexConfig,
+    pub cache: CacheConfig,
     pub llm: Option<LlmConfig>,
     pub dispatch: DispatchConfig,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
@@ -166,8 +169,10 @@ impl Default for Config {
             reference_prompts_dir: PathBuf::from("reference-prompts"),
             default_set: "assistant".to_owned(),
             server: ServerConfig::default(),
+            http: HttpConfig::default(),
             embedding: EmbeddingConfig::default(),
             index: IndexConfig::default(),
+            cache: CacheConfig::default(),
             llm: None,
             dispatch: DispatchConfig::default(),
             default_targets: Vec::new(),
@@ -267,6 +272,7 @@ impl Config {
             }
         };
         below("index", self.index.faults());
+        below("cache", self.cache.faults());
         below("dispatch", self.dispatch.faults());
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
@@ -396,10 +402,23 @@ mod tests {
     }
 
     #[test]
+    fn the_caches_size_is_a_number_or_a_text() {
+        let size = |text: &str| Config::parse(text, std::iter::empty(), "test").map(|config| config.cache.max_bytes.0);
+        for (text, bytes) in [("", 64 << 20), ("cache.max_bytes = 0", 0), ("cache.max_bytes = \"2 GiB\"", 2 << 30)] {
+            assert_eq!(size(text).unwrap(), bytes, "{text}");
+        }
+        for wrong in ["-1", "\"64 MiX\"", "1.5", "\"2000 GiB\"", "true"] {
+            assert_eq!(faults(&format!("[cache]\nmax_bytes = {wrong}\n")), ["cache.max_bytes"], "{wrong}");
+        }
+        assert_eq!(faults("cache.ttl = '0s'"), ["cache.ttl"]);
+    }
+
+    #[test]
     fn nan_and_wrong_types_are_faults() {
         assert_eq!(faults("[llm]\nprovider = \"demo\"\nmodel = 3\n"), ["llm.model"]);
         assert_eq!(faults("[server]\ndrain_timeout = \"soon\"\n"), ["server.drain_timeout"]);
         assert_eq!(faults("targets = 7\n"), ["targets"]);
+        assert_eq!(faults("http.listen = 'everywhere'\nhttp.port = 1\n"), ["http.listen", "http.port"]);
         let first_unreadable =
             "[[targets]]\nname = \"t\"\n[[targets]]\nname = \"u\"\nprovider = \"x\"\nmodel = \"m\"\n";
         assert_eq!(faults(first_unreadable), ["targets[0]", "targets[1].provider"]);

@@ -71,7 +71,7 @@ impl pb::admin_service_server::AdminService for AdminService {
         Ok(Response::new(pb::GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: prost_types::Duration::try_from(self.facts.started.elapsed()).ok(),
-            ready: problems.is_empty() && !snapshots.is_empty(),
+            ready: self.live.readiness().is_ready(),
             model: Some(self.facts.model.clone()),
             sets,
             embed_queue_depth: self.queue.depth() as u32,

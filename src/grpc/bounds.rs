@@ -1,5 +1,5 @@
-//! Around every call of every service: its deadline counts from its arrival, and a call that is ended from outside
-//! gets a status of ours.
+//! Around every call of every service: its deadline counts from its arrival, a call that is ended from outside gets a
+//! status of ours, and each is counted with its status.
 //!
 //! Tonic enforces `grpc-timeout` as well, but says CANCELLED. So each call is ended a little earlier than that.
 
@@ -14,27 +14,30 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
+use super::counted::{Counted, counted};
 use super::deadline::Deadline;
 use super::status;
+use crate::metrics::Calls;
 
 #[derive(Clone)]
 pub(super) struct Bounds {
     /// Ends every call that has not been answered.
     pub(super) cut_off: CancellationToken,
+    pub(super) calls: Calls,
 }
 
 impl<S> Layer<S> for Bounds {
     type Service = Bounded<S>;
 
     fn layer(&self, inner: S) -> Bounded<S> {
-        Bounded { inner, cut_off: self.cut_off.clone() }
+        Bounded { inner, bounds: self.clone() }
     }
 }
 
 #[derive(Clone)]
 pub(super) struct Bounded<S> {
     inner: S,
-    cut_off: CancellationToken,
+    bounds: Bounds,
 }
 
 impl<S> Service<Request<Body>> for Bounded<S>
@@ -43,29 +46,31 @@ where
     S::Future: Send + 'static,
     S::Error: 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<Counted>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Counted>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let call = self.bounds.calls.begin(request.uri().path());
         let deadline = Deadline::of(request.headers(), Instant::now());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
         let answer = self.inner.call(request);
-        let cut_off = self.cut_off.clone();
+        let cut_off = self.bounds.cut_off.clone();
         Box::pin(async move {
             // In this order: an answer that is there is never thrown away.
-            tokio::select! {
+            let answer = tokio::select! {
                 biased;
-                answer = answer => answer,
-                status = overdue(deadline) => Ok(status.into_http()),
-                () = cut_off.cancelled() => Ok(status::shutting_down().into_http()),
-            }
+                answer = answer => answer?,
+                status = overdue(deadline) => status.into_http(),
+                () = cut_off.cancelled() => status::shutting_down().into_http(),
+            };
+            Ok(counted(call, answer))
         })
     }
 }

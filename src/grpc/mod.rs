@@ -4,9 +4,11 @@ mod admin;
 mod admission;
 mod bounds;
 mod convert;
+mod counted;
 mod deadline;
 mod delivery;
 pub(crate) mod local;
+mod methods;
 pub mod pb;
 mod references;
 mod router;
@@ -14,4 +16,5 @@ mod server;
 mod status;
 mod violation;
 
+pub use methods::methods;
 pub use server::{BoundServer, ServeError};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
@@ -17,6 +18,7 @@ use super::status::{self, from_embed};
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
 use crate::dispatch::Dispatcher;
+use crate::metrics::Metrics;
 use crate::publish::LiveSets;
 use crate::reference::{SetName, Snapshot, TargetName};
 use crate::routing::{Plan, RoutingTable};
@@ -40,6 +42,7 @@ pub struct RouterParts {
     /// Time for a completion whose caller set no deadline.
     pub default_timeout: Duration,
     pub admission: Admission,
+    pub metrics: Metrics,
     /// Where streams are delivered.
     pub tasks: TaskTracker,
     /// Ends the streams that are still under way when the drain time is over.
@@ -65,7 +68,14 @@ impl RouterService {
         let snapshot = self.snapshot(request)?;
         let (neighbours, allow_llm) = (request.neighbours, request.allow_llm);
         let options = ClassifyOptions { neighbours, allow_llm, deadline, purpose };
-        self.0.cascade.decide(snapshot, &request.prompt, options).await.map_err(|error| from_embed(&error))
+        let asked = self.0.metrics.asked(deadline);
+        let decided = self.0.cascade.decide(snapshot, &request.prompt, options).await;
+        asked.settle(&decided);
+        decided.map_err(|error| from_embed(&error))
+    }
+
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
+        self.0.admission.enter().inspect_err(|_| self.0.metrics.refused_for_concurrency())
     }
 
     fn snapshot(&self, request: &Classification) -> Result<Arc<Snapshot>, Status> {
@@ -114,7 +124,7 @@ impl RouterService {
 #[tonic::async_trait]
 impl pb::router_service_server::RouterService for RouterService {
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteResponse> {
-        let _place = self.0.admission.enter()?;
+        let _place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
         let response = self.route_one(request, deadline).await?;
@@ -122,7 +132,7 @@ impl pb::router_service_server::RouterService for RouterService {
     }
 
     async fn route_batch(&self, request: Request<pb::RouteBatchRequest>) -> Answer<pb::RouteBatchResponse> {
-        let _place = self.0.admission.enter()?;
+        let _place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
         let count = request.requests.len();
@@ -147,7 +157,7 @@ impl pb::router_service_server::RouterService for RouterService {
     }
 
     async fn complete(&self, request: Request<pb::CompleteRequest>) -> Answer<pb::CompleteResponse> {
-        let _place = self.0.admission.enter()?;
+        let _place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
         let request = convert::completion(request, self.0.max_prompt_bytes)?;
@@ -169,7 +179,7 @@ impl pb::router_service_server::RouterService for RouterService {
     type CompleteStreamStream = Pin<Box<dyn Stream<Item = Result<pb::CompleteEvent, Status>> + Send>>;
 
     async fn complete_stream(&self, request: Request<pb::CompleteRequest>) -> Answer<Self::CompleteStreamStream> {
-        let place = self.0.admission.enter()?;
+        let place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
         let request = convert::completion(request, self.0.max_prompt_bytes)?;

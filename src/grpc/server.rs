@@ -33,6 +33,11 @@ const SERVICES: [&str; 4] =
 /// Streams of one connection at once.
 const MAX_STREAMS: u32 = 1_024;
 
+/// Bytes that a caller may send ahead of our reading. HTTP/2's own 64 KiB, for a whole connection, would make many
+/// prompts wait for the way back and forth.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
 /// An idle connection is asked for a sign of life so often.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -105,9 +110,11 @@ impl BoundServer {
         };
         let serving = Server::builder()
             .max_concurrent_streams(Some(MAX_STREAMS))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
-            .layer(Bounds { cut_off: cut_off.clone() })
+            .layer(Bounds { cut_off: cut_off.clone(), calls: app.metrics.calls().clone() })
             .add_service(health_service)
             .add_service(reflection)
             .add_service(draft_reflection)
@@ -211,6 +218,7 @@ fn router_service_with(
         default_timeout: config.server.default_timeout,
         max_prompt_bytes: config.server.max_prompt_bytes,
         admission: Admission::new(config.server.max_concurrent_requests),
+        metrics: app.metrics.clone(),
         tasks: app.tasks.clone(),
         cut_off: cut_off.clone(),
     }))

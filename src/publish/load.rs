@@ -6,7 +6,7 @@ use super::error::BuildError;
 use crate::embed::Embedding;
 use crate::index::{self, IndexConfig, IndexReport, VectorMatrix};
 use crate::reference::{
-    Fingerprint, Reference, ReferenceId, Route, RouteIndex, SetVersion, Snapshot, Store, VersionPrompt,
+    Fingerprint, Reference, ReferenceId, Route, RouteIndex, SetVersion, Snapshot, SnapshotId, Store, VersionPrompt,
 };
 
 /// Prompts read from the store at a time.
@@ -71,6 +71,7 @@ fn assemble(
     index_report: IndexReport,
 ) -> Snapshot {
     Snapshot {
+        id: SnapshotId::next(),
         set: version.set,
         version: version.version,
         model: version.model,

@@ -9,6 +9,7 @@ mod live;
 mod load;
 mod operations;
 mod progress;
+mod readiness;
 mod report;
 mod sync;
 
@@ -19,5 +20,6 @@ pub use error::BuildError;
 pub use live::{LiveSets, Problem};
 pub use operations::{Ended, Operation, Operations};
 pub use progress::{BuildProgress, Counters};
+pub use readiness::Readiness;
 pub use report::{BuildReport, Relabelled};
 pub use sync::{Synced, is_half_taken, sync_files};

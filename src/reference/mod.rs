@@ -11,7 +11,7 @@ pub use files::{
     read_labelled, read_labelled_set, read_set, write_line, write_set_toml,
 };
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
-pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell};
+pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{
     Fallback, Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision,

@@ -1,6 +1,7 @@
 //! One version of a set, ready to serve. It never changes: a request takes one and uses it to the end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::name::{ReferenceId, SetName};
 use super::types::{Fingerprint, Route, SetPolicy, Version};
@@ -28,7 +29,24 @@ pub struct Neighbour {
     pub similarity: f32,
 }
 
+/// Tells the snapshots of this process apart, for what is remembered of one. Set and version do not: a set that is
+/// deleted and made anew begins with version 1 again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SnapshotId(u64);
+
+impl SnapshotId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn to_le_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
+}
+
 pub struct Snapshot {
+    pub id: SnapshotId,
     pub set: SetName,
     pub version: Version,
     pub model: Fingerprint,

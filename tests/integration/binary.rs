@@ -73,7 +73,7 @@ impl Home {
     pub(crate) fn configure(&self, models: &Path, more: &str) {
         let text = format!(
             "data_dir = '{}'\nmodels_dir = '{}'\nreference_prompts_dir = '{}'\ndefault_set = 'small'\n\
-             server.listen = '127.0.0.1:0'\n{more}",
+             server.listen = '127.0.0.1:0'\nhttp.listen = '127.0.0.1:0'\n{more}",
             self.path("data").display(),
             models.display(),
             self.path("reference-prompts").display(),

@@ -110,7 +110,12 @@ async fn an_address_in_use_is_named() {
     let address = taken.local_addr().unwrap().to_string();
     let begun = Instant::now();
     home.run(&["serve", "--listen", &address]).await.failed(1, &[&address, "cannot be listened on"]);
-    assert!(!home.store_path().exists() && begun.elapsed() < Duration::from_secs(20), "the port comes first");
+    let variable = ("SEMROUTE__HTTP__LISTEN", address.as_str());
+    let http = home.command(&["serve"]).env(variable.0, variable.1).output().await.unwrap();
+    let told = String::from_utf8_lossy(&http.stderr);
+    assert_eq!(http.status.code(), Some(1));
+    assert!(told.contains(&format!("http.listen: {address} cannot be listened on: ")), "{told}");
+    assert!(!home.store_path().exists() && begun.elapsed() < Duration::from_secs(20), "the ports come first");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,7 @@ async fn is_well(server: &TestServer, places: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_is_too_short_names_the_stage() {
-    let server = Setup::toml("embedding.workers = 1\nembedding.max_wait = \"1h\"").start().await;
+    let server = Setup::toml("embedding.workers = 1\nembedding.max_wait = \"1h\"\ncache.max_bytes = 0").start().await;
     let check = async |timeout: &str, stages: &[&str]| {
         let route = raw::call(&server, "Route", &route_request(MATHS), timeout).await.unwrap_err();
         let complete = raw::call(&server, "Complete", &complete_request(MATHS), timeout).await.unwrap_err();
@@ -86,7 +86,7 @@ fn is_overload(status: &Status, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_refuses_at_once() {
-    let more = "embedding.queue_capacity = 1\nembedding.workers = 1\nembedding.max_wait = \"1h\"";
+    let more = "embedding.queue_capacity = 1\nembedding.workers = 1\nembedding.max_wait = \"1h\"\ncache.max_bytes = 0";
     let server = Setup::toml(more).start().await;
     let router = server.router().await;
     let prompt = format!("{MATHS} {}", "and what is 3 more ".repeat(100));
@@ -114,7 +114,8 @@ async fn a_full_queue_refuses_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_too_long_refuses_at_once() {
-    let server = Setup::toml("embedding.workers = 1\nembedding.max_wait = \"10ms\"").start().await;
+    let more = "embedding.workers = 1\nembedding.max_wait = \"10ms\"\ncache.max_bytes = 0";
+    let server = Setup::toml(more).start().await;
     let prompt = format!("{MATHS} {}", "and what is 3 more ".repeat(100));
     let calls = join_all((0..200).map(|_| route(&server, &prompt))).await;
     let refused: Vec<Status> = calls.into_iter().filter_map(Result::err).collect();
@@ -222,7 +223,8 @@ async fn odd_inputs_get_an_answer_or_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_calls_do_no_harm() {
     let places = 32;
-    let more = format!("server.max_concurrent_requests = {places}\nembedding.queue_capacity = {places}");
+    let more =
+        format!("server.max_concurrent_requests = {places}\nembedding.queue_capacity = {places}\ncache.max_bytes = 0");
     let server = Setup::toml(more).start().await;
     let router = server.router().await;
     for round in 0..20 {

@@ -5,8 +5,11 @@
 // Signals and links as Unix has them.
 #[cfg(unix)]
 mod binary;
+mod caching;
 mod expect;
+mod observing;
 mod outcome;
+mod probe;
 mod raw;
 #[path = "../support/scripted.rs"]
 mod scripted;

@@ -9,6 +9,7 @@ use semroute::app::App;
 use semroute::config::Config;
 use semroute::grpc::BoundServer;
 use semroute::grpc::pb;
+use semroute::http::{BoundHttp, HttpConfig, Listen, Standing};
 use semroute::model::{self, PullOptions, Registry, Silent};
 use semroute::publish::{Counters, bring_up, sync_files};
 use semroute::reference::{Precondition, PromptEdit, Route, RouteName, SetEdit, SetFiles, SetName, SetPolicy};
@@ -151,6 +152,8 @@ impl Setup {
 
 pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
+    /// Of metrics and probes.
+    pub(crate) http: SocketAddr,
     pub(crate) app: Arc<App>,
     pub(crate) folder: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -178,16 +181,23 @@ impl TestServer {
         app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
         let bound = BoundServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = bound.address();
+        let anywhere = HttpConfig { listen: Listen::At(SocketAddr::from(([127, 0, 0, 1], 0))) };
+        let probes = BoundHttp::bind(&anywhere).await.unwrap().unwrap();
+        let http = probes.address();
+        let standing = Standing::default();
         let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&app);
+        app.tasks.spawn(probes.run(standing.clone(), app.stop.clone()));
+        standing.serve(app.live.clone(), app.metrics.clone());
         let running = tokio::spawn(async move {
-            let signal = async {
+            let signal = async move {
                 let _ = stopped.await;
+                standing.drain();
             };
             bound.run(&served, signal).await.unwrap();
             served.stop.cancel();
         });
-        Self { address, app, folder, stop: Some(stop), running }
+        Self { address, http, app, folder, stop: Some(stop), running }
     }
 
     pub(crate) async fn channel(&self) -> Channel {

@@ -12,7 +12,7 @@ impl pb::Decision {
     pub(crate) fn of(decision: &Decision, explain: bool) -> Self {
         let snapshot = &decision.snapshot;
         let route_name = |index| snapshot.route(index).map(|route| route.name.to_string()).unwrap_or_default();
-        let neighbours = decision.neighbours.iter().filter_map(|neighbour| {
+        let neighbours = decision.neighbours().iter().filter_map(|neighbour| {
             let reference = snapshot.reference(neighbour)?;
             Some(pb::Neighbour {
                 id: reference.id.to_string(),
@@ -21,7 +21,7 @@ impl pb::Decision {
                 text: if explain { shown(&reference.text) } else { String::new() },
             })
         });
-        let alternatives = decision.scores.iter().map(|score| pb::RouteScore {
+        let alternatives = decision.scores().iter().map(|score| pb::RouteScore {
             route: route_name(score.route),
             score: score.score,
             similarity: score.similarity,
@@ -34,7 +34,7 @@ impl pb::Decision {
             stage: pb::Stage::from(decision.stage).into(),
             llm: pb::LlmOutcome::from(decision.llm).into(),
             reason: decision.reason(),
-            doubts: decision.doubts.iter().map(Into::into).collect(),
+            doubts: decision.doubts().iter().map(Into::into).collect(),
             alternatives: alternatives.collect(),
             neighbours: neighbours.collect(),
             versions: Some(pb::Versions {
@@ -42,9 +42,10 @@ impl pb::Decision {
                 set_version: snapshot.version,
                 model: snapshot.model.to_string(),
             }),
-            input_seen: decision.input_seen,
-            input_tokens: decision.input_tokens as u32,
+            input_seen: decision.evidence.input_seen,
+            input_tokens: decision.evidence.input_tokens as u32,
             timings: Some(decision.timings.into()),
+            cached: decision.cached,
         }
     }
 }
@@ -90,9 +91,9 @@ impl From<&Doubt> for pb::Doubt {
 impl From<Timings> for pb::Timings {
     fn from(timings: Timings) -> Self {
         Self {
-            queue: Some(span(timings.queue)),
-            embed: Some(span(timings.embed)),
-            search: Some(span(timings.search)),
+            queue: timings.queue.map(span),
+            embed: timings.embed.map(span),
+            search: timings.search.map(span),
             llm: timings.llm.map(span),
             total: Some(span(timings.total)),
         }
