@@ -3,9 +3,6 @@
 
 use pulp::Arch;
 
-/// Numbers taken in one step; the length of every row is a multiple.
-const STEP: usize = 16;
-
 /// Sums may wrap, but the callers' scales leave no room for that: see [`super::codes`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CodeDot(Arch);
@@ -97,7 +94,10 @@ mod avx2 {
     use pulp::x86::V3;
     use pulp::{cast, i8x16, i16x16, i32x8};
 
-    use super::{ROWS, STEP, plain};
+    use super::{ROWS, plain};
+
+    /// Numbers that a register takes.
+    const STEP: usize = 16;
 
     #[inline(always)]
     pub(super) fn of_rows(simd: V3, a: &[i8], b: &[i8]) -> i32 {

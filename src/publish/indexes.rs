@@ -98,8 +98,11 @@ impl IndexFolder {
         index::write(index, keys, identity, file.as_file())?;
         file.as_file().sync_all().map_err(failed)?;
         file.persist(path).map_err(|error| failed(error.error))?;
-        // The name too is to outlive a power failure.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
+        // The name too is to outlive a power failure, where a folder can be opened.
+        if cfg!(unix) {
+            File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn remove_unfinished(&self) {

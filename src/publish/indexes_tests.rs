@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 use crate::embed::Embedding;
 use crate::index::{BuildWatch, IndexChoice, VectorMatrix};
@@ -112,8 +110,6 @@ fn what_a_killed_process_left_goes_and_what_is_being_written_stays() {
     assert!(found(&folder, "a", 1));
     let saved = name_of(&folder.path(&set("a"), 1)).to_owned();
     assert_eq!(names(home.path()), [saved, "index-def.part".to_owned()]);
-    let mode = fs::metadata(folder.path(&set("a"), 1)).unwrap().permissions().mode();
-    assert_eq!(mode & 0o077, 0, "vectors tell of texts: nobody else reads them");
 }
 
 #[test]

@@ -102,3 +102,7 @@ impl Drop for StopWhenDropped {
         self.0.stop();
     }
 }
+
+#[cfg(test)]
+#[path = "indexing_tests.rs"]
+mod tests;
