@@ -69,6 +69,7 @@ fn write_all(index: &HnswIndex, keys: &[RowKey], identity: &Identity, to: impl W
     to.write_all(&Header::of(index, identity).encode())?;
     write_numbers(&mut to, &index.rows)?;
     to.write_all(keys.as_flattened())?;
+    write_numbers(&mut to, &index.landmarks)?;
     for layer in 0..index.links.layers() {
         write_numbers(&mut to, index.links.array(layer))?;
     }
@@ -119,6 +120,8 @@ fn read_arrays(from: &mut impl Read, header: &Header, config: &IndexConfig) -> i
     read_numbers(from, &mut rows)?;
     let mut keys = vec![RowKey::default(); header.nodes];
     from.read_exact(keys.as_flattened_mut())?;
+    let mut landmarks = vec![0u32; header.landmarks];
+    read_numbers(from, &mut landmarks)?;
     let mut links = Links::unlinked(header.m, &header.sizes);
     for layer in 0..links.layers() {
         read_numbers(from, links.array_mut(layer))?;
@@ -136,6 +139,7 @@ fn read_arrays(from: &mut impl Read, header: &Header, config: &IndexConfig) -> i
     let index = HnswIndex {
         codes,
         links,
+        landmarks,
         rows,
         live,
         m: header.m,
@@ -148,7 +152,8 @@ fn read_arrays(from: &mut impl Read, header: &Header, config: &IndexConfig) -> i
 
 /// What a search relies on: links lead to nodes of their layer, and rows are numbered from 0 without gaps.
 fn expect_whole(index: &HnswIndex) -> Result<(), IndexFileError> {
-    if index.links.faulty_layer().is_some() {
+    let beyond = |node: &u32| *node as usize >= index.linked();
+    if index.links.faulty_layer().is_some() || index.landmarks.iter().any(beyond) {
         return Err(IndexFileError::Contradiction { what: "links" });
     }
     let mut seen = vec![false; index.live];

@@ -71,6 +71,7 @@ fn lengths_that_lie_are_told_before_memory_is_asked_for() {
         Header { dimension: 65_536, ..header.clone() },
         Header { m: 256, ..header.clone() },
         Header { sizes: vec![51], ..header.clone() },
+        Header { landmarks: 49, ..header.clone() },
         Header { sizes: vec![50, 9, 30], ..header.clone() },
         Header { step: f32::NAN, ..header.clone() },
         Header { recall_at_10: 7.0, ..header },
@@ -96,6 +97,7 @@ fn links_and_rows_are_checked_behind_a_right_checksum() {
         open(&bytes).map(drop).unwrap_err().to_string()
     };
     assert_eq!(wrong(|index| index.links.array_mut(0)[7] = 50), "its links contradict each other");
+    assert_eq!(wrong(|index| index.landmarks = vec![50]), "its links contradict each other");
     assert_eq!(wrong(|index| index.rows[3] = 50), "its rows contradict each other");
     assert_eq!(wrong(|index| index.rows[3] = index.rows[4]), "its rows contradict each other");
     assert_eq!(wrong(|index| index.rows[3] = DELETED), "its rows contradict each other");

@@ -36,6 +36,8 @@ pub struct HnswIndex {
     pub(super) codes: Codes,
     /// Of the first nodes; those after them are scanned.
     pub(super) links: Links,
+    /// Where each search begins beside the top of the graph: see [`repair`].
+    pub(super) landmarks: Vec<u32>,
     /// The row of each node, or [`DELETED`].
     pub(super) rows: Vec<u32>,
     /// Nodes that are not deleted.
@@ -58,13 +60,10 @@ impl HnswIndex {
             _ => hnsw::build(vectors, step, config, watch)?,
         };
         let codes = Codes::encode(vectors, step, &order);
-        let lost = repair::connect(&codes, &mut links);
-        if lost > 0 {
-            tracing::warn!(lost, rows, "some rows of the index cannot be reached by a search");
-        }
+        let landmarks = repair::connect(&codes, &mut links);
         watch.go_on()?;
         let IndexConfig { m, ef_construction, ef_search, .. } = *config;
-        Ok(Self { codes, links, rows: order, live: rows, m, ef_construction, ef_search, recall_at_10: 1.0 })
+        Ok(Self { codes, links, landmarks, rows: order, live: rows, m, ef_construction, ef_search, recall_at_10: 1.0 })
     }
 
     /// Searches with so many candidates from now on.
@@ -126,7 +125,7 @@ impl HnswIndex {
             if ef > MAX_EF || self.linked() == 0 {
                 break;
             }
-            walk(&self.codes, &self.links, query, ef, scratch);
+            walk(&self.codes, &self.links, &self.landmarks, query, ef, scratch);
             let mut found: Vec<u32> = scratch.pool.nodes().filter(|node| self.lives(*node)).take(wanted).collect();
             found.extend(self.scanned(self.linked()..self.rows.len(), query, wanted, scratch));
             if found.len() >= k {

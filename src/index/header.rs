@@ -15,7 +15,7 @@ const MAGIC: [u8; 8] = *b"semrtidx";
 const FORMAT: u32 = 1;
 
 /// Numbers of 8 bytes between the format and the identity.
-const NUMBERS: usize = 7 + MAX_LAYERS;
+const NUMBERS: usize = 8 + MAX_LAYERS;
 
 pub(super) const HEADER_BYTES: usize = 8 + 8 + NUMBERS * 8 + HASH_BYTES + HASH_BYTES;
 
@@ -30,6 +30,7 @@ pub(super) struct Header {
     pub(super) ef_construction: usize,
     pub(super) step: f32,
     pub(super) recall_at_10: f32,
+    pub(super) landmarks: usize,
     /// Nodes of each layer.
     pub(super) sizes: Vec<usize>,
     pub(super) identity: Identity,
@@ -44,6 +45,7 @@ impl Header {
             ef_construction: index.ef_construction,
             step: index.codes.step(),
             recall_at_10: index.recall_at_10,
+            landmarks: index.landmarks.len(),
             sizes: (0..index.links.layers()).map(|layer| index.links.size(layer)).collect(),
             identity: *identity,
         }
@@ -59,6 +61,7 @@ impl Header {
             self.ef_construction as u64,
             u64::from(self.step.to_bits()),
             u64::from(self.recall_at_10.to_bits()),
+            self.landmarks as u64,
             self.sizes.len() as u64,
         ];
         let sizes = self.sizes.iter().map(|size| *size as u64).chain(std::iter::repeat(0)).take(MAX_LAYERS);
@@ -95,6 +98,7 @@ impl Header {
         let ef_construction = bounded(next(), 1, u64::from(u32::MAX))?;
         let step = f32::from_bits(next() as u32);
         let recall_at_10 = f32::from_bits(next() as u32);
+        let landmarks = bounded(next(), 0, nodes as u64)?;
         let layers = bounded(next(), 1, MAX_LAYERS as u64)?;
         let mut sizes = Vec::with_capacity(layers);
         for _ in 0..layers {
@@ -105,7 +109,7 @@ impl Header {
             return Err(IndexFileError::Contradiction { what: "measures" });
         }
         let identity = said.last_chunk::<HASH_BYTES>().copied().unwrap_or_default();
-        Ok(Self { dimension, nodes, m, ef_construction, step, recall_at_10, sizes, identity })
+        Ok(Self { dimension, nodes, m, ef_construction, step, recall_at_10, landmarks, sizes, identity })
     }
 
     /// Whether the file is the one that is wanted.
@@ -127,7 +131,7 @@ impl Header {
     pub(super) fn expect_length(&self, found: u64) -> Result<(), IndexFileError> {
         let links: usize = self.sizes.iter().enumerate().map(|(layer, size)| 4 * size * room_in(layer, self.m)).sum();
         let nodes = self.nodes * (4 + 16 + 2 * plane::stride(self.dimension));
-        let expected = (HEADER_BYTES + links + nodes + HASH_BYTES) as u64;
+        let expected = (HEADER_BYTES + 4 * self.landmarks + links + nodes + HASH_BYTES) as u64;
         if found == expected { Ok(()) } else { Err(IndexFileError::Length { found, expected }) }
     }
 }

@@ -11,58 +11,75 @@ use super::walk::walk;
 /// Candidates among which a node with room for one more link is looked for.
 const CANDIDATES: usize = 64;
 
+/// Nearest nodes among which one gives up a link.
+const SPREAD: usize = 8;
+
 /// A link that replaces another may cut something off in turn; so often it is looked at again.
 const ROUNDS: usize = 4;
 
-/// Links what cannot be reached; returns how many nodes still cannot. Those are found by no search.
-pub(super) fn connect(codes: &Codes, links: &mut Links) -> usize {
+/// An island of so many nodes gets a landmark.
+const ISLAND: usize = 8;
+
+/// Most landmarks: each search looks at all of them.
+const MAX_LANDMARKS: usize = 128;
+
+/// Links what cannot be reached. Returns a node of each island that there was, the largest first: one link in some
+/// thousand equal vectors is not found by a search that looks at a hundred, so a search begins at these too.
+pub(super) fn connect(codes: &Codes, links: &mut Links) -> Vec<u32> {
+    let mut islands: Vec<(usize, u32)> = Vec::new();
     for _ in 0..ROUNDS {
         let mut reached = vec![false; links.size(0)];
         reach(links, 0, &mut reached);
         let lost: Vec<u32> = (0..links.size(0) as u32).filter(|node| !is(&reached, *node)).collect();
         if lost.is_empty() {
-            return 0;
+            break;
         }
         for node in lost {
             // An earlier repair may have brought it back.
             if !is(&reached, node) {
                 link_to(codes, links, node);
-                reach(links, node, &mut reached);
+                islands.push((reach(links, node, &mut reached), node));
             }
         }
     }
-    let mut reached = vec![false; links.size(0)];
-    reach(links, 0, &mut reached);
-    reached.iter().filter(|reached| !**reached).count()
+    islands.retain(|(nodes, _)| *nodes >= ISLAND);
+    islands.sort_unstable_by_key(|(nodes, node)| (std::cmp::Reverse(*nodes), *node));
+    islands.dedup_by_key(|(_, node)| *node);
+    islands.into_iter().map(|(_, node)| node).take(MAX_LANDMARKS).collect()
 }
 
 fn is(reached: &[bool], node: u32) -> bool {
     reached.get(node as usize).copied().unwrap_or(true)
 }
 
-/// Marks what can be reached from `start` along the bottom layer.
-fn reach(links: &Links, start: u32, reached: &mut [bool]) {
-    let mut waiting = vec![start];
+/// Marks what can be reached from `start` along the bottom layer; how many were not marked before.
+fn reach(links: &Links, start: u32, reached: &mut [bool]) -> usize {
+    let (mut waiting, mut marked) = (vec![start], 0);
     while let Some(node) = waiting.pop() {
         if let Some(mark) = reached.get_mut(node as usize).filter(|mark| !**mark) {
             *mark = true;
+            marked += 1;
             waiting.extend(links.of(0, node));
         }
     }
+    marked
 }
 
-/// Links a near node that a search finds to `lost`: the nearest one that has room, else the nearest in the place of
-/// its farthest link.
+/// Links a near node that a search finds to `lost`: the nearest one that has room, else one of the nearest in the place
+/// of its farthest link.
 fn link_to(codes: &Codes, links: &mut Links, lost: u32) {
     let query = query_of(codes, lost);
     let near: Vec<u32> = scratch::with(|scratch| {
-        walk(codes, links, &query, CANDIDATES, scratch);
+        walk(codes, links, &[], &query, CANDIDATES, scratch);
         scratch.pool.nodes().filter(|node| *node != lost).collect()
     });
-    if !near.iter().any(|node| links.add(0, *node, lost))
-        && let Some(nearest) = near.first()
-    {
-        links.replace_last(0, *nearest, lost);
+    if near.iter().any(|node| links.add(0, *node, lost)) {
+        return;
+    }
+    // Not the same one for all: of equal vectors the first is nearest to every lost one.
+    let place = lost as usize % near.len().clamp(1, SPREAD);
+    if let Some(full) = near.get(place) {
+        links.replace_last(0, *full, lost);
     }
 }
 
@@ -89,10 +106,9 @@ mod tests {
         for node in 80..90 {
             links.add(0, node, 0);
         }
-        assert_eq!(connect(&codes, &mut links), 0);
-        let mut reached = vec![false; 90];
-        reach(&links, 0, &mut reached);
-        assert!(reached.iter().all(|reached| *reached));
+        let landmarks = connect(&codes, &mut links);
+        assert!(landmarks.len() <= 7 && landmarks.iter().all(|node| (10..80).contains(node)), "{landmarks:?}");
+        assert_eq!(reach(&links, 0, &mut [false; 90]), 90);
         assert_eq!(links.faulty_layer(), None);
     }
 
@@ -113,6 +129,7 @@ mod tests {
                 links.add(0, node, to);
             }
         }
-        assert_eq!(connect(&codes, &mut links), 0);
+        connect(&codes, &mut links);
+        assert_eq!(reach(&links, 0, &mut [false; 40]), 40);
     }
 }

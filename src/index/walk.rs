@@ -5,15 +5,24 @@ use super::codes::{Codes, QueryCodes};
 use super::links::Links;
 use super::scratch::Scratch;
 
-/// Fills the scratch's pool with the `ef` nearest nodes that it finds. The graph has at least one node.
-pub(super) fn walk(codes: &Codes, links: &Links, query: &QueryCodes, ef: usize, scratch: &mut Scratch) {
+/// Fills the scratch's pool with the `ef` nearest nodes that it finds, beginning where the upper layers lead to and at
+/// the landmarks. The graph has at least one node.
+pub(super) fn walk(
+    codes: &Codes,
+    links: &Links,
+    landmarks: &[u32],
+    query: &QueryCodes,
+    ef: usize,
+    scratch: &mut Scratch,
+) {
     let entry = (1..links.layers()).rev().fold(0, |node, layer| descend(codes, links, query, layer, node, scratch));
     let Scratch { visited, pool, fresh, scores } = scratch;
     visited.begin(links.size(0));
     pool.begin(ef);
-    visited.insert(entry);
-    codes.scores(query, &[entry], scores);
-    scores.iter().for_each(|score| pool.offer(entry, *score));
+    fresh.clear();
+    fresh.extend(std::iter::once(entry).chain(landmarks.iter().copied()).filter(|node| visited.insert(*node)));
+    codes.scores(query, fresh, scores);
+    fresh.iter().zip(scores.iter()).for_each(|(node, score)| pool.offer(*node, *score));
     while let Some(node) = pool.follow() {
         fresh.clear();
         fresh.extend(links.of(0, node).filter(|link| visited.insert(*link)));

@@ -132,8 +132,8 @@ async fn work_tells_how_far_it_is_and_stops_when_nobody_waits() {
     let (ended, has_ended) = std::sync::mpsc::channel();
     let endless = move |watch: &BuildWatch| {
         let begun = Instant::now();
-        let many = rows(1, &(0..20_000).collect::<Vec<_>>());
-        let config = IndexConfig { kind: IndexChoice::Hnsw, ..IndexConfig::default() };
+        let many = rows(1, &(0..3_000).collect::<Vec<_>>());
+        let config = IndexConfig { kind: IndexChoice::Hnsw, m: 8, ef_construction: 40, ..IndexConfig::default() };
         let mut built = Ok(());
         while built.is_ok() && begun.elapsed() < Duration::from_secs(120) {
             built = load::index(without_texts(&many), &config, watch).map(drop);

