@@ -19,7 +19,7 @@ use semroute::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Embedding, QueueConfig,
     TextTokeniser,
 };
-use semroute::index::{self, IndexChoice, IndexConfig, VectorMatrix};
+use semroute::index::{self, BuildWatch, IndexChoice, IndexConfig, VectorMatrix};
 use semroute::model::{Registry, Silent};
 use semroute::prompt::Prompt;
 use semroute::publish::Draft;
@@ -85,7 +85,8 @@ fn search(c: &mut Criterion) {
         let vectors = Arc::new(clusters(rows, 384));
         let query = Embedding::stored(vectors.row(7).to_vec(), 384).expect("a unit vector");
         for (name, kind) in [("flat", IndexChoice::Flat), ("hnsw", IndexChoice::Hnsw)] {
-            let (index, report) = index::build(&vectors, &IndexConfig { kind, ..IndexConfig::default() });
+            let config = IndexConfig { kind, ..IndexConfig::default() };
+            let (index, report) = index::build(&vectors, &config, &BuildWatch::default()).expect("not stopped");
             if let Some(recall) = report.recall_at_10 {
                 eprintln!("hnsw over {rows} rows: recall@10 {recall:.4}");
             }

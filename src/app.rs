@@ -17,7 +17,7 @@ use crate::grpc;
 use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
-use crate::publish::{BuildError, Builder, LiveSets, is_half_taken, sync_files};
+use crate::publish::{BuildError, Builder, IndexFolder, LiveSets, is_half_taken, sync_files};
 use crate::reference::{FileError, NameError, SetName, SnapshotCell, Store, StoreError, read_directory};
 use crate::store::SqliteStore;
 use crate::telemetry::chain;
@@ -78,7 +78,8 @@ impl Embedding {
 
     pub fn builder(&self, config: &Config, store: Arc<dyn Store>) -> Builder {
         let dimension = self.files.manifest().dimension;
-        Builder::new(store, self.queue.clone(), self.files.fingerprint(), dimension, config.index.clone())
+        let folder = IndexFolder::new(config.indexes_path());
+        Builder::new(store, self.queue.clone(), self.files.fingerprint(), dimension, config.index.clone(), folder)
     }
 }
 

@@ -43,7 +43,7 @@
 //! | `routing` | `reference`, `provider` | |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index` | |
-//! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`) |
+//! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`), pulp |
 //! | `embed` | `model` | candle, tokenizers |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
 //!

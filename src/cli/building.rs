@@ -15,6 +15,7 @@ pub(super) struct BuildBar {
 struct State {
     bar: Option<Bar>,
     done: u64,
+    to_index: u64,
 }
 
 impl BuildBar {
@@ -50,8 +51,23 @@ impl BuildProgress for BuildBar {
         if let Some(bar) = self.lock().bar.take() {
             bar.finish();
         }
-        if prompts >= 10_000 {
-            note(&format!("Building and measuring the index of {prompts} prompts ..."));
+        self.lock().to_index = prompts;
+    }
+
+    fn indexed(&self, prompts: u64) {
+        let mut state = self.lock();
+        // A flat index has no graph, and a small one is there before anything could be drawn.
+        if prompts == 0 || state.to_index == 0 {
+            return;
+        }
+        let total = state.to_index;
+        let bar =
+            state.bar.get_or_insert_with(|| Bar::new(&format!("Indexing {}", self.set), Unit::Items, Some(total)));
+        bar.set(prompts);
+        if prompts >= total {
+            bar.finish();
+            note(&format!("{}: measuring the index and saving it", self.set));
+            (state.bar, state.to_index) = (None, 0);
         }
     }
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
+use super::building::BuildBar;
 use super::progress::{Bar, ModelProgress, Unit, note};
 use super::{CommandError, Exit, print};
 use crate::app::Embedding;
@@ -16,8 +17,9 @@ use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, Stage};
 use crate::config::Config;
 use crate::embed::EmbedQueue;
 use crate::evaluate::{Layout, Outcome, Report, render};
+use crate::index::BuildWatch;
 use crate::prompt::{Prompt, words_of};
-use crate::publish::Draft;
+use crate::publish::{BuildError, Draft};
 use crate::reference::{
     LabelledText, NO_ROUTE, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled, read_set,
 };
@@ -140,8 +142,10 @@ async fn build(files: &SetFiles, embedding: &Embedding, config: &Config) -> Resu
     drop(embedded);
     bar.finish();
     let (model, index) = (embedding.files.fingerprint(), config.index.clone());
-    let snapshot = tokio::task::spawn_blocking(move || draft.finish(model, &index)).await;
-    snapshot.map(Arc::new).map_err(|panic| CommandError::Panicked(panic.to_string()))
+    let finish = move || draft.finish(model, &index, &BuildWatch::default());
+    let snapshot =
+        tokio::task::spawn_blocking(finish).await.map_err(|panic| CommandError::Panicked(panic.to_string()))?;
+    snapshot.map(Arc::new).map_err(|stopped| CommandError::Build(BuildError::from(stopped)))
 }
 
 async fn embed<'a>(
@@ -163,7 +167,7 @@ async fn load(args: &EvalArgs, embedding: &Embedding, config: &Config) -> Result
         Err(error) => return Err(error.into()),
     };
     let version = version.ok_or_else(|| CommandError::NotPublished(set.clone()))?;
-    Ok(embedding.builder(config, store).load(&set, version).await?)
+    Ok(embedding.builder(config, store).load(&set, version, &BuildBar::new(set.as_str())).await?)
 }
 
 async fn classify(

@@ -10,6 +10,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 use tonic::transport::{Channel, Endpoint};
 
+use super::building::BuildBar;
 use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit, print};
 use crate::app::App;
@@ -86,7 +87,7 @@ async fn load(args: &RouteArgs, config: Config) -> Result<App, CommandError> {
         Err(error) => return Err(error.into()),
     };
     let version = published.ok_or_else(|| CommandError::NotPublished(set.clone()))?;
-    app.live.serve(app.builder.load(&set, version).await?);
+    app.live.serve(app.builder.load(&set, version, &BuildBar::new(set.as_str())).await?);
     Ok(app)
 }
 

@@ -228,6 +228,11 @@ impl Config {
         self.data_dir.join("semroute.db")
     }
 
+    /// The folder of saved indexes.
+    pub fn indexes_path(&self) -> PathBuf {
+        self.data_dir.join("indexes")
+    }
+
     /// Everything that reads well but cannot be right.
     fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();

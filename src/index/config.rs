@@ -69,7 +69,8 @@ impl IndexConfig {
             .collect()
     }
 
-    pub(super) fn kind_for(&self, rows: usize) -> IndexKind {
+    /// What a set of so many rows gets.
+    pub fn kind_for(&self, rows: usize) -> IndexKind {
         match self.kind {
             IndexChoice::Flat => IndexKind::Flat,
             IndexChoice::Hnsw => IndexKind::Hnsw,

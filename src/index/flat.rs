@@ -19,6 +19,15 @@ impl FlatIndex {
         Self { vectors, dot: Dot::new() }
     }
 
+    pub(super) fn vectors(&self) -> &VectorMatrix {
+        &self.vectors
+    }
+
+    /// Inner product of a query with a row.
+    pub(super) fn similarity(&self, query: &[f32], row: u32) -> f32 {
+        self.dot.of(query, self.vectors.row(row as usize))
+    }
+
     pub(super) fn nearest_to(&self, query: &[f32], k: usize) -> Vec<Hit> {
         let mut best: BinaryHeap<Worst> = BinaryHeap::with_capacity(k + 1);
         if k == 0 {

@@ -1,104 +1,117 @@
-//! Hierarchical navigable small world graph: the one file that names `hnsw_rs`.
+//! Building a hierarchical navigable small world graph: the one file that names `hnsw_rs`.
 //!
-//! What that crate does not check is checked before: parameters in [`super::config`], finite values and one dimension
-//! by [`crate::embed::Embedding`] and [`VectorMatrix`]. The graph is never changed after it was built.
+//! Its graph is read out and dropped: what is searched and saved are [`Links`], in which a node costs bytes and not
+//! kilobytes. What that crate does not check is checked before: parameters in [`super::config`], finite values and one
+//! dimension by [`crate::embed::Embedding`] and [`VectorMatrix`].
 
-use hnsw_rs::prelude::{Distance, Hnsw};
+use hnsw_rs::prelude::{Distance, Hnsw, PointId};
 
+use super::code_dot::CodeDot;
+use super::codes::split;
 use super::config::IndexConfig;
-use super::dot::Dot;
-use super::flat::clamped;
+use super::links::{Links, MAX_LAYERS};
 use super::matrix::VectorMatrix;
-use super::{Hit, VectorIndex};
-use crate::embed::Embedding;
+use super::order;
+use super::plane::Plane;
+use super::watch::{BuildWatch, Stopped};
 
-/// The crate's own bound on layers.
-const MAX_LAYERS: usize = 16;
+/// Rows inserted before others are inserted at once: insertions into an empty graph do not see each other.
+const FIRST_ROWS: usize = 1_000;
 
-/// Rows inserted by one parallel call; the crate asks for at least 1,000 a thread.
-const INSERT_ROWS: usize = 16_384;
+/// Rows inserted by one parallel call, and between two looks at whether to stop. The crate asks for at least 1,000 a
+/// thread.
+const INSERT_ROWS: usize = 8_192;
 
-pub struct HnswIndex {
-    graph: Hnsw<'static, f32, CosineDistance>,
-    ef_search: usize,
-    rows: usize,
+/// A graph whose nodes are numbered anew.
+pub(super) struct Graph {
+    /// The row of each node.
+    pub(super) order: Vec<u32>,
+    pub(super) links: Links,
 }
 
-/// 1 less the cosine of unit vectors, never below 0 (the crate sorts by it and expects that).
+/// 1 less the cosine of vectors given by their coarse bytes, never below 0 (the crate sorts by it and expects that).
 #[derive(Clone, Copy)]
-struct CosineDistance(Dot);
+struct CodeDistance {
+    dot: CodeDot,
+    /// The square of what a coarse unit stands for.
+    unit: f32,
+}
 
-impl Distance<f32> for CosineDistance {
-    fn eval(&self, a: &[f32], b: &[f32]) -> f32 {
-        (1.0 - self.0.of(a, b)).max(0.0)
+impl Distance<i8> for CodeDistance {
+    fn eval(&self, a: &[i8], b: &[i8]) -> f32 {
+        (1.0 - self.dot.of_rows(a, b) as f32 * self.unit).max(0.0)
     }
 }
 
-impl HnswIndex {
-    /// Builds the graph on rayon's global pool. `config` has no faults.
-    pub fn build(vectors: &VectorMatrix, config: &IndexConfig) -> Self {
-        let rows = vectors.rows();
-        let distance = CosineDistance(Dot::new());
-        let mut graph = Hnsw::new(config.m, rows.max(1), MAX_LAYERS, config.ef_construction, distance);
-        let numbered: Vec<(&[f32], usize)> = vectors.iter().enumerate().map(|(row, vector)| (vector, row)).collect();
-        for part in numbered.chunks(INSERT_ROWS) {
-            graph.parallel_insert_slice(&part.to_vec());
-        }
-        graph.set_searching_mode(true);
-        Self { graph, ef_search: config.ef_search, rows }
+/// Builds a graph over vectors that are encoded with `step`, on rayon's pool. `config` has no faults, `vectors` has
+/// rows, but no more than [`super::links::MAX_NODES`].
+pub(super) fn build(
+    vectors: &VectorMatrix,
+    step: f32,
+    config: &IndexConfig,
+    watch: &BuildWatch,
+) -> Result<Graph, Stopped> {
+    let coarse = coarse(vectors, step);
+    let distance = CodeDistance { dot: CodeDot::new(), unit: (256.0 * step).powi(2) };
+    let graph = Hnsw::new(config.m, vectors.rows(), MAX_LAYERS, config.ef_construction, distance);
+    let numbered: Vec<(&[i8], usize)> = (0..coarse.rows()).map(|row| (coarse.row(row), row)).collect();
+    let (first, rest) = numbered.split_at(FIRST_ROWS.min(numbered.len()));
+    first.iter().for_each(|row| graph.insert_slice(*row));
+    watch.inserted(first.len())?;
+    for part in rest.chunks(INSERT_ROWS) {
+        graph.parallel_insert_slice(&part.to_vec());
+        watch.inserted(part.len())?;
     }
-
-    pub(super) fn nearest_to(&self, query: &[f32], k: usize) -> Vec<Hit> {
-        let k = k.min(self.rows);
-        if k == 0 {
-            return Vec::new();
-        }
-        let found = self.graph.search(query, k, self.ef_search.max(k));
-        let hit = |n: hnsw_rs::prelude::Neighbour| Hit { row: n.d_id as u32, similarity: 1.0 - n.distance };
-        let mut hits: Vec<Hit> = found.into_iter().map(hit).map(clamped).collect();
-        hits.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row)));
-        hits
-    }
+    Ok(freeze(&graph, vectors.rows(), config.m))
 }
 
-impl VectorIndex for HnswIndex {
-    fn nearest(&self, query: &Embedding, k: usize) -> Vec<Hit> {
-        self.nearest_to(query.as_slice(), k)
+fn coarse(vectors: &VectorMatrix, step: f32) -> Plane {
+    let mut plane = Plane::zeroed(vectors.rows(), vectors.dimension());
+    for (row, vector) in vectors.iter().enumerate() {
+        for (code, value) in plane.row_mut(row).iter_mut().zip(vector) {
+            *code = split(*value, step).0;
+        }
     }
+    plane
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
+/// Links of one row: its neighbours' rows, layer by layer up to its own.
+type RowLinks = Vec<Vec<u32>>;
 
-    use super::super::tests_support::random_matrix;
-    use super::super::{FlatIndex, recall};
-    use super::*;
-
-    #[test]
-    fn finds_nearly_what_the_exact_scan_finds() {
-        let vectors = Arc::new(random_matrix(3000, 32, 1));
-        let hnsw = HnswIndex::build(&vectors, &IndexConfig::default());
-        let recall = recall::at_10(&hnsw, &FlatIndex::new(Arc::clone(&vectors)), &vectors);
-        assert!(recall > 0.95, "recall@10 is {recall}");
-        let hits = hnsw.nearest_to(vectors.row(5), 20);
-        assert_eq!(hits.len(), 20);
-        assert_eq!(hits[0].row, 5);
-        assert!(hits.windows(2).all(|pair| pair[0].similarity >= pair[1].similarity));
+/// Reads the links out. A link of an upper layer to a node that is not in that layer is left out: the crate makes a
+/// few while its upper layers are still empty.
+fn freeze(graph: &Hnsw<'_, i8, CodeDistance>, rows: usize, m: usize) -> Graph {
+    let mut of_rows: Vec<RowLinks> = vec![Vec::new(); rows];
+    for point in graph.get_point_indexation() {
+        let PointId(level, _) = point.get_point_id();
+        let mut layers = point.get_neighborhood_id();
+        layers.truncate(usize::from(level) + 1);
+        let within = |(layer, links): (usize, &Vec<hnsw_rs::prelude::Neighbour>)| {
+            links.iter().filter(|link| usize::from(link.p_id.0) >= layer).map(|link| link.d_id as u32).collect()
+        };
+        if let Some(row) = of_rows.get_mut(point.get_origin_id()) {
+            *row = layers.iter().enumerate().map(within).collect();
+        }
+    }
+    let order = order::of_rows(&of_rows);
+    let mut node_of = vec![0u32; rows];
+    for (node, row) in order.iter().enumerate() {
+        if let Some(place) = node_of.get_mut(*row as usize) {
+            *place = node as u32;
+        }
     }
 
-    #[test]
-    fn few_or_equal_rows_are_no_trouble() {
-        for rows in [0, 1, 2, 7] {
-            let vectors = random_matrix(rows, 8, 2);
-            let hnsw = HnswIndex::build(&vectors, &IndexConfig::default());
-            assert!(hnsw.nearest_to(&[0.1; 8], 5).len() <= rows.min(5));
+    let layers = of_rows.iter().map(Vec::len).max().unwrap_or(1).max(1);
+    let sizes: Vec<usize> = (0..layers)
+        .map(|layer| if layer == 0 { rows } else { of_rows.iter().filter(|row| row.len() > layer).count() })
+        .collect();
+    let mut links = Links::unlinked(m, &sizes);
+    for (node, row) in order.iter().enumerate() {
+        for (layer, to) in of_rows.get(*row as usize).into_iter().flatten().enumerate() {
+            for to in to.iter().filter_map(|to| node_of.get(*to as usize)) {
+                links.add(layer, node as u32, *to);
+            }
         }
-        let mut same = VectorMatrix::with_capacity(300, 2);
-        for _ in 0..300 {
-            same.push(&Embedding::normalised(vec![1.0, 0.0]).unwrap()).unwrap();
-        }
-        let hnsw = HnswIndex::build(&same.finish(), &IndexConfig::default());
-        assert!(!hnsw.nearest_to(&[1.0, 0.0], 5).is_empty());
     }
+    Graph { order, links }
 }

@@ -1,20 +1,36 @@
 //! Nearest neighbours among the vectors of a reference set: an exact scan, or HNSW where the set's size earns it.
 
+mod code_dot;
+mod codes;
 mod config;
 mod dot;
+mod file;
 mod flat;
+mod frozen;
+mod header;
 mod hnsw;
+mod links;
 mod matrix;
+mod order;
+mod plane;
 mod recall;
+mod renewal;
+mod repair;
+mod scratch;
+mod walk;
+mod watch;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use config::{IndexChoice, IndexConfig, IndexKind};
+pub use file::{Identity, IndexFileError, RowKey, Saved, read, write};
 pub use flat::FlatIndex;
-pub use hnsw::HnswIndex;
+pub use frozen::HnswIndex;
 pub use matrix::{VectorMatrix, VectorMatrixBuilder};
+pub use renewal::{Renewed, renew};
+pub use watch::{BuildWatch, Stopped};
 
 use crate::embed::Embedding;
 
@@ -41,14 +57,18 @@ pub struct IndexReport {
 }
 
 /// Builds the index that `config` asks for over `vectors`; the recall of HNSW is measured against the exact scan.
-pub fn build(vectors: &Arc<VectorMatrix>, config: &IndexConfig) -> (Box<dyn VectorIndex>, IndexReport) {
+pub fn build(
+    vectors: &Arc<VectorMatrix>,
+    config: &IndexConfig,
+    watch: &BuildWatch,
+) -> Result<(Box<dyn VectorIndex>, IndexReport), Stopped> {
     let flat = FlatIndex::new(Arc::clone(vectors));
     match config.kind_for(vectors.rows()) {
-        IndexKind::Flat => (Box::new(flat), IndexReport { kind: IndexKind::Flat, recall_at_10: None }),
+        IndexKind::Flat => Ok((Box::new(flat), IndexReport { kind: IndexKind::Flat, recall_at_10: None })),
         IndexKind::Hnsw => {
-            let hnsw = HnswIndex::build(vectors, config);
-            let recall = recall::at_10(&hnsw, &flat, vectors);
-            (Box::new(hnsw), IndexReport { kind: IndexKind::Hnsw, recall_at_10: Some(recall) })
+            let hnsw = HnswIndex::build(vectors, config, watch)?.measured(&flat);
+            let report = hnsw.report();
+            Ok((Box::new(hnsw), report))
         }
     }
 }

@@ -25,7 +25,7 @@ pub async fn bring_up(
         }
         return Ok(());
     };
-    let error = match builder.load(&set.name, version).await {
+    let error = match builder.load(&set.name, version, progress).await {
         Ok(snapshot) => {
             live.serve(snapshot);
             return Ok(());

@@ -9,11 +9,13 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::BuildError;
+use super::indexes::IndexFolder;
+use super::indexing::{Indexing, watched};
 use super::progress::BuildProgress;
 use super::report::BuildReport;
 use super::{check, load};
 use crate::embed::EmbedQueue;
-use crate::index::IndexConfig;
+use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::words_of;
 use crate::reference::{
     Fallback, Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, StoreError, TextHash, Version,
@@ -62,8 +64,7 @@ pub struct Builder {
     store: Arc<dyn Store>,
     queue: EmbedQueue,
     model: Fingerprint,
-    dimension: usize,
-    index: IndexConfig,
+    indexing: Indexing,
 }
 
 impl Builder {
@@ -73,8 +74,9 @@ impl Builder {
         model: Fingerprint,
         dimension: usize,
         index: IndexConfig,
+        folder: IndexFolder,
     ) -> Self {
-        Self { store, queue, model, dimension, index }
+        Self { store, queue, model, indexing: Indexing { config: index, folder, dimension } }
     }
 
     /// Builds the draft of `set` and makes it live in the store (not yet in any snapshot cell).
@@ -97,7 +99,7 @@ impl Builder {
         if let Some(live) =
             live.as_ref().filter(|live| !request.all && !request.rebuild && self.is_current(live, before.revision))
         {
-            return self.unchanged(before.clone(), live.clone()).await;
+            return self.unchanged(before.clone(), live.clone(), progress).await;
         }
 
         let version = self.store.freeze(set, &self.model, request.all).await?;
@@ -127,7 +129,9 @@ impl Builder {
 
         progress.indexing(version.prompts);
         let indexing = Instant::now();
-        let (snapshot, agreement) = self.index(version.clone()).await?;
+        // Whoever asks for everything anew does not get an old graph.
+        let before = live.as_ref().filter(|_| !request.all && !request.rebuild).map(|live| live.version);
+        let (snapshot, agreement) = self.index(version.clone(), before, progress).await?;
         let index_seconds = indexing.elapsed().as_secs_f64();
         let (relabelled, relabelled_examples) = match &live {
             Some(live) => check::relabelled(self.store.as_ref(), live, &snapshot).await?,
@@ -151,6 +155,8 @@ impl Builder {
         refuse_if_worse(&report, request)?;
         let json = serde_json::to_string(&report).unwrap_or_default();
         let set = self.store.publish(&version.set, version.version, &json, KEEP_VERSIONS).await?;
+        let served: Vec<Version> = set.published.into_iter().chain(set.previous).collect();
+        self.indexing.folder.keep_only(&version.set, &served);
         Ok(Built { set, snapshot: Arc::new(snapshot), report, changed: true })
     }
 
@@ -165,12 +171,42 @@ impl Builder {
         Ok(self.store.get_version(set, version).await?.draft_revision == draft)
     }
 
-    /// Loads a version that was built before.
-    pub async fn load(&self, set: &SetName, version: Version) -> Result<Arc<Snapshot>, BuildError> {
+    /// Loads a version that was built before, with its saved index if there is one.
+    pub async fn load(
+        &self,
+        set: &SetName,
+        version: Version,
+        progress: &dyn BuildProgress,
+    ) -> Result<Arc<Snapshot>, BuildError> {
         let version = self.store.get_version(set, version).await?;
-        let rows = load::read(self.store.as_ref(), version, &self.model, self.dimension).await?;
-        let config = self.index.clone();
-        on_blocking_thread(move || load::index(rows, &config)).await.map(Arc::new)
+        if let Some(snapshot) = self.restore(&version).await? {
+            return Ok(Arc::new(snapshot));
+        }
+        progress.indexing(version.prompts);
+        let rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
+        let indexing = self.indexing.clone();
+        watched(move |watch| indexing.make(rows, None, watch), progress).await.map(Arc::new)
+    }
+
+    /// With the index that was saved, which has the vectors: the store is asked for texts only, and at the same time.
+    async fn restore(&self, version: &SetVersion) -> Result<Option<Snapshot>, BuildError> {
+        if !self.indexing.is_saved(version) {
+            return Ok(None);
+        }
+        let Indexing { config, folder, dimension } = self.indexing.clone();
+        let (set, number) = (version.set.clone(), version.version);
+        let (saved, texts) = tokio::join!(
+            on_blocking_thread(move || folder.read(&set, number, &config, dimension)),
+            load::read_texts(self.store.as_ref(), version.clone(), &self.model),
+        );
+        let (Some(saved), texts) = (saved?, texts?) else { return Ok(None) };
+        let indexing = self.indexing.clone();
+        on_blocking_thread(move || indexing.restored(texts, saved)).await
+    }
+
+    /// Removes what was saved of a set that is no more.
+    pub(super) fn forget(&self, set: &SetName) {
+        self.indexing.folder.keep_only(set, &[]);
     }
 
     /// Whether a version holds the draft's present revision, embedded with the present model.
@@ -178,9 +214,14 @@ impl Builder {
         version.draft_revision == draft && version.model == self.model
     }
 
-    async fn unchanged(&self, set: ReferenceSet, live: SetVersion) -> Result<Built, BuildError> {
+    async fn unchanged(
+        &self,
+        set: ReferenceSet,
+        live: SetVersion,
+        progress: &dyn BuildProgress,
+    ) -> Result<Built, BuildError> {
         let report = report_of(&live);
-        let snapshot = self.load(&live.set, live.version).await?;
+        let snapshot = self.load(&live.set, live.version, progress).await?;
         let report = report.unwrap_or_else(|| BuildReport {
             version: live.version,
             prompts: snapshot.references.len() as u64,
@@ -233,16 +274,21 @@ impl Builder {
             .await
     }
 
-    async fn index(&self, version: SetVersion) -> Result<(Snapshot, Option<f32>), BuildError> {
-        let rows = load::read(self.store.as_ref(), version, &self.model, self.dimension).await?;
-        let config = self.index.clone();
-        on_blocking_thread(move || {
+    async fn index(
+        &self,
+        version: SetVersion,
+        before: Option<Version>,
+        progress: &dyn BuildProgress,
+    ) -> Result<(Snapshot, Option<f32>), BuildError> {
+        let rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
+        let indexing = self.indexing.clone();
+        let work = move |watch: &BuildWatch| {
             let vectors = Arc::clone(&rows.vectors);
-            let snapshot = load::index(rows, &config);
+            let snapshot = indexing.make(rows, before, watch)?;
             let agreement = check::agreement(&snapshot, &vectors);
-            (snapshot, agreement)
-        })
-        .await
+            Ok((snapshot, agreement))
+        };
+        watched(work, progress).await
     }
 }
 

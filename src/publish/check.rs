@@ -7,7 +7,7 @@ use super::report::{MAX_RELABELLED_SHOWN, Relabelled};
 use crate::classify::{VOTERS, vote};
 use crate::embed::Embedding;
 use crate::index::VectorMatrix;
-use crate::reference::{ReferenceId, RouteIndex, SetVersion, Snapshot, Store, StoreError, TextHash};
+use crate::reference::{ReferenceId, RouteIndex, SetVersion, Snapshot, Store, TextHash};
 
 /// Prompts whose vote is taken, evenly spread over the set.
 const SAMPLE: usize = 2_000;
@@ -43,11 +43,7 @@ pub(super) async fn relabelled(
     let (mut count, mut examples) = (0, Vec::new());
     let mut after: Option<ReferenceId> = None;
     loop {
-        let page = match store.version_prompts(&before.set, before.version, after.as_ref(), PAGE).await {
-            // Nothing can be said about a version that has lost its embeddings (or was built for another model).
-            Err(StoreError::EmbeddingsMissing { .. }) => return Ok((count, examples)),
-            page => page?,
-        };
+        let page = store.version_texts(&before.set, before.version, after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok((count, examples)) };
         after = Some(last.id.clone());
         for prompt in page {

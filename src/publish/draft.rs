@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::BuildError;
 use super::load::{self, Rows};
 use crate::embed::Embedding;
-use crate::index::{IndexConfig, VectorMatrix, VectorMatrixBuilder};
+use crate::index::{BuildWatch, IndexConfig, Stopped, VectorMatrix, VectorMatrixBuilder};
 use crate::reference::{
     Fingerprint, PromptEdit, Reference, ReferenceId, Route, RouteIndex, SetEdit, SetVersion, Snapshot, StoreError,
     TextHash, VersionState,
@@ -42,8 +42,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Builds the index on the caller's thread.
-    pub fn finish(self, model: Fingerprint, config: &IndexConfig) -> Snapshot {
+    /// Builds the index on the caller's thread, until `watch` is told to stop.
+    pub fn finish(self, model: Fingerprint, config: &IndexConfig, watch: &BuildWatch) -> Result<Snapshot, Stopped> {
         let version = SetVersion {
             set: self.edit.name,
             version: 1,
@@ -57,6 +57,6 @@ impl Draft {
             report: String::new(),
         };
         let rows = Rows { version, references: self.references, vectors: Arc::new(self.vectors.finish()) };
-        load::index(rows, config)
+        load::index(rows, config, watch)
     }
 }

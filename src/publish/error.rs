@@ -1,6 +1,7 @@
 //! Why a version could not be built, loaded or made live.
 
 use crate::embed::EmbedError;
+use crate::index::Stopped;
 use crate::reference::{Fingerprint, Revision, RouteName, SetName, StoreError, Version};
 
 #[derive(Debug, thiserror::Error)]
@@ -40,4 +41,10 @@ pub enum BuildError {
     Disagreement { found: f32, before: f32, most: f32 },
     #[error("the build was stopped")]
     Stopped,
+}
+
+impl From<Stopped> for BuildError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
 }

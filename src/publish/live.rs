@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::builder::Builder;
 use super::error::BuildError;
+use super::progress::Counters;
 use crate::reference::{SetName, Snapshot, SnapshotCell, Store, StoreError, Version};
 use crate::telemetry::chain;
 
@@ -72,6 +73,7 @@ impl LiveSets {
         let names: BTreeSet<&SetName> = published.iter().map(|(set, _)| set).collect();
         for (_, snapshot) in served.iter().filter(|(set, _)| !names.contains(set)) {
             self.cell.withdraw(snapshot);
+            self.builder.forget(&snapshot.set);
         }
         self.lock().retain(|set, _| names.contains(set));
         for (set, version) in &published {
@@ -117,7 +119,7 @@ impl LiveSets {
         if self.lock().get(set).is_some_and(|problem| problem.version == version) {
             return Ok(());
         }
-        match self.builder.load(set, version).await {
+        match self.builder.load(set, version, &Counters::default()).await {
             Ok(snapshot) => {
                 tracing::info!(set = %set, version, prompts = snapshot.references.len(), "version is live");
                 self.lock().remove(set);

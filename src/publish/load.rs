@@ -4,19 +4,29 @@ use std::sync::Arc;
 
 use super::error::BuildError;
 use crate::embed::Embedding;
-use crate::index::{self, IndexConfig, IndexReport, VectorMatrix};
+use crate::index::{self, BuildWatch, IndexConfig, IndexReport, Stopped, VectorMatrix};
 use crate::reference::{
-    Fingerprint, Reference, ReferenceId, Route, RouteIndex, SetVersion, Snapshot, SnapshotId, Store, VersionPrompt,
+    Fingerprint, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot, SnapshotId, Store, StoreError,
+    VersionPrompt, VersionText,
 };
 
 /// Prompts read from the store at a time.
 const PAGE: u32 = 1_000;
+
+/// Texts read at a time, which are short beside a vector.
+const TEXTS_PAGE: u32 = 10_000;
 
 /// The rows of a version in memory, before there is an index.
 pub(super) struct Rows {
     pub version: SetVersion,
     pub references: Vec<Reference>,
     pub vectors: Arc<VectorMatrix>,
+}
+
+/// The rows of a version without vectors, for an index that has them.
+pub(super) struct Texts {
+    pub version: SetVersion,
+    pub references: Vec<Reference>,
 }
 
 /// Reads all rows of a version whose embeddings are complete, checking each vector.
@@ -26,13 +36,7 @@ pub(super) async fn read(
     model: &Fingerprint,
     dimension: usize,
 ) -> Result<Rows, BuildError> {
-    if version.model != *model {
-        let (set, stored) = (version.set.clone(), version.model.clone());
-        return Err(BuildError::OtherModel { set, version: version.version, stored, running: model.clone() });
-    }
-    let mut routes = version.routes.clone();
-    routes.sort_by(|a, b| a.name.cmp(&b.name));
-    let version = SetVersion { routes, ..version };
+    let version = prepared(version, model)?;
     let mut references = Vec::with_capacity(version.prompts as usize);
     let mut vectors = VectorMatrix::with_capacity(version.prompts as usize, dimension);
     let mut after: Option<ReferenceId> = None;
@@ -45,26 +49,57 @@ pub(super) async fn read(
             let bad = |source| BuildError::StoredEmbedding { set: version.set.clone(), id: id.to_string(), source };
             let embedding = Embedding::stored(embedding, dimension).map_err(bad)?;
             vectors.push(&embedding).map_err(bad)?;
-            let route = route_index(&version.routes, route.as_str()).ok_or_else(|| {
-                crate::reference::StoreError::UnknownRoute { set: version.set.clone(), route: route.clone() }
-            })?;
+            let route = route_index(&version, &route)?;
             references.push(Reference { id, route, text: text.into() });
         }
     }
     Ok(Rows { version, references, vectors: Arc::new(vectors.finish()) })
 }
 
-fn route_index(routes: &[Route], name: &str) -> Option<RouteIndex> {
-    routes.binary_search_by(|route| route.name.as_str().cmp(name)).ok().map(|index| index as RouteIndex)
+/// Reads the texts alone.
+pub(super) async fn read_texts(
+    store: &dyn Store,
+    version: SetVersion,
+    model: &Fingerprint,
+) -> Result<Texts, BuildError> {
+    let version = prepared(version, model)?;
+    let mut references = Vec::with_capacity(version.prompts as usize);
+    let mut after: Option<ReferenceId> = None;
+    loop {
+        let page = store.version_texts(&version.set, version.version, after.as_ref(), TEXTS_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(Texts { version, references }) };
+        after = Some(last.id.clone());
+        for VersionText { id, route, text } in page {
+            let route = route_index(&version, &route)?;
+            references.push(Reference { id, route, text: text.into() });
+        }
+    }
+}
+
+/// A version of the running model, with its routes in the order of a snapshot.
+fn prepared(version: SetVersion, model: &Fingerprint) -> Result<SetVersion, BuildError> {
+    if version.model != *model {
+        let (set, stored) = (version.set.clone(), version.model.clone());
+        return Err(BuildError::OtherModel { set, version: version.version, stored, running: model.clone() });
+    }
+    let mut routes = version.routes.clone();
+    routes.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(SetVersion { routes, ..version })
+}
+
+fn route_index(version: &SetVersion, name: &RouteName) -> Result<RouteIndex, BuildError> {
+    let place = version.routes.binary_search_by(|route: &Route| route.name.cmp(name));
+    let unknown = |_| StoreError::UnknownRoute { set: version.set.clone(), route: name.clone() };
+    Ok(place.map_err(unknown)? as RouteIndex)
 }
 
 /// Builds the index (on the caller's thread: seconds for large sets) and puts the snapshot together.
-pub(super) fn index(rows: Rows, config: &IndexConfig) -> Snapshot {
-    let (index, index_report) = index::build(&rows.vectors, config);
-    assemble(rows.version, rows.references, index, index_report)
+pub(super) fn index(rows: Rows, config: &IndexConfig, watch: &BuildWatch) -> Result<Snapshot, Stopped> {
+    let (index, index_report) = index::build(&rows.vectors, config, watch)?;
+    Ok(assemble(rows.version, rows.references, index, index_report))
 }
 
-fn assemble(
+pub(super) fn assemble(
     version: SetVersion,
     references: Vec<Reference>,
     index: Box<dyn index::VectorIndex>,

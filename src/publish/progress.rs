@@ -10,6 +10,8 @@ pub trait BuildProgress: Send + Sync {
     fn embedded(&self, texts: u64);
     /// The index is being built and measured over so many prompts.
     fn indexing(&self, prompts: u64);
+    /// So many of them are in the graph; told now and then, and not at all for an index without one.
+    fn indexed(&self, prompts: u64);
 }
 
 /// Counts, for those who ask from time to time.
@@ -29,4 +31,6 @@ impl BuildProgress for Counters {
     }
 
     fn indexing(&self, _prompts: u64) {}
+
+    fn indexed(&self, _prompts: u64) {}
 }

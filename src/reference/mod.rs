@@ -15,5 +15,5 @@ pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, Sna
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{
     Fallback, Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision,
-    Route, SetEdit, SetPolicy, SetVersion, TextHash, Version, VersionPrompt, VersionState,
+    Route, SetEdit, SetPolicy, SetVersion, TextHash, Version, VersionPrompt, VersionState, VersionText,
 };

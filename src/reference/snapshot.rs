@@ -153,7 +153,7 @@ impl SnapshotCell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::index::IndexConfig;
+    use crate::index::{BuildWatch, IndexConfig};
     use crate::publish::Draft;
     use crate::reference::{Precondition, PromptEdit, RouteName, SetEdit};
 
@@ -164,7 +164,8 @@ mod tests {
         let mut draft = Draft::new(&edit, &[Route::named(name.clone())], 2);
         let prompt = PromptEdit { id: None, route: name, text: "x".to_owned(), precondition: Precondition::None };
         draft.push(&prompt, &Embedding::normalised(vec![1.0, 1.0]).unwrap()).unwrap();
-        let snapshot = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default());
+        let snapshot =
+            draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default()).unwrap();
         Arc::new(Snapshot { version, ..snapshot })
     }
 

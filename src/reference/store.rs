@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use super::name::{NameError, ReferenceId, RouteName, SetName};
 use super::types::{
     Fingerprint, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision, Route, SetEdit, SetVersion,
-    TextHash, Version, VersionPrompt,
+    TextHash, Version, VersionPrompt, VersionText,
 };
 
 /// What can go wrong in a store. Variants are facts that a caller can act on.
@@ -119,6 +119,14 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&ReferenceId>,
         limit: u32,
     ) -> Result<Vec<VersionPrompt>>;
+    /// The same prompts in the same order without their embeddings, which need not be there.
+    async fn version_texts(
+        &self,
+        set: &SetName,
+        version: Version,
+        after: Option<&ReferenceId>,
+        limit: u32,
+    ) -> Result<Vec<VersionText>>;
     /// Makes a version `Ready` with its report and live, in one transaction: `previous` becomes what was published.
     /// `EmbeddingsMissing` if it is not complete. Versions other than the published, the previous, the newest `keep`
     /// and one that is being built are removed, with embeddings that no version or draft uses any more: those of a

@@ -274,6 +274,14 @@ pub struct VersionPrompt {
     pub embedding: Vec<f32>,
 }
 
+/// One prompt of a frozen version, without its embedding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionText {
+    pub id: ReferenceId,
+    pub route: RouteName,
+    pub text: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use semroute::grpc::pb;
 use semroute::index::IndexConfig;
-use semroute::publish::{BuildRequest, Builder, Counters};
+use semroute::publish::{BuildRequest, Builder, Counters, IndexFolder};
 use semroute::reference::{Fingerprint, Store};
 use semroute::store::SqliteStore;
 use tonic::{Code, Status};
@@ -93,7 +93,9 @@ async fn elsewhere(server: &TestServer, model: Option<&str>) -> (Arc<dyn Store>,
     let embedding = &server.app.embedding;
     let model = model.map_or_else(|| embedding.files.fingerprint(), |model| Fingerprint(model.to_owned()));
     let dimension = embedding.files.manifest().dimension;
-    let builder = Builder::new(Arc::clone(&store), embedding.queue.clone(), model, dimension, IndexConfig::default());
+    let folder = IndexFolder::new(server.app.config.indexes_path());
+    let (queue, index) = (embedding.queue.clone(), IndexConfig::default());
+    let builder = Builder::new(Arc::clone(&store), queue, model, dimension, index, folder);
     (store, builder)
 }
 

@@ -83,6 +83,7 @@ pub(crate) async fn know_which_embeddings_they_lack(store: &impl Store) {
         store.version_prompts(&name, version, None, 10).await,
         StoreError::EmbeddingsMissing { version: 1, missing: 1, model: of, .. } if of == model("m")
     );
+    assert_eq!(store.version_texts(&name, version, None, 10).await.unwrap().len(), 4, "texts need no embeddings");
     assert_refused!(store.publish(&name, version, "{}", 1).await, StoreError::EmbeddingsMissing { missing: 1, .. });
     assert_refused!(store.missing_embeddings(&name, 9, 10).await, StoreError::UnknownVersion { version: 9, .. });
     assert_refused!(store.count_missing_embeddings(&name, 9).await, StoreError::UnknownVersion { .. });
@@ -124,6 +125,18 @@ pub(crate) async fn give_their_prompts_in_pages_with_embeddings(store: &impl Sto
         assert_eq!((prompt.route.as_str(), prompt.id.as_str()), ("talk", prompt.text.as_str()));
         assert_eq!(prompt.embedding, embedding(&prompt.text).1);
     }
+
+    let (mut texts, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.version_texts(&set("a"), version, after.as_ref(), 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.id.clone());
+        texts.extend(page.into_iter().map(|prompt| (prompt.id, prompt.route, prompt.text)));
+    }
+    let same: Vec<_> = listed.into_iter().map(|prompt| (prompt.id, prompt.route, prompt.text)).collect();
+    assert_eq!(texts, same);
+    assert_refused!(store.version_texts(&set("a"), 9, None, 2).await, StoreError::UnknownVersion { version: 9, .. });
 
     let odd = vec![f32::MAX, -0.0, 1.0e-40, f32::INFINITY];
     store.put_embeddings(&model("m"), &[(TextHash::of("10"), odd.clone()), (TextHash::of("9"), vec![])]).await.unwrap();

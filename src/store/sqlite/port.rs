@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{SqliteStore, embeddings, prompts, routes, sets, versions};
 use crate::reference::{
     Fingerprint, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, ReferenceSet, Result, Route,
-    RouteName, SetEdit, SetName, SetVersion, Store, TextHash, Version, VersionPrompt,
+    RouteName, SetEdit, SetName, SetVersion, Store, TextHash, Version, VersionPrompt, VersionText,
 };
 
 #[async_trait]
@@ -125,6 +125,18 @@ impl Store for SqliteStore {
     ) -> Result<Vec<VersionPrompt>> {
         let mut work = self.read("reading a version's prompts").await?;
         let outcome = embeddings::prompts(work.connection(), set, version, after, limit).await;
+        work.finish(outcome).await
+    }
+
+    async fn version_texts(
+        &self,
+        set: &SetName,
+        version: Version,
+        after: Option<&ReferenceId>,
+        limit: u32,
+    ) -> Result<Vec<VersionText>> {
+        let mut work = self.read("reading a version's texts").await?;
+        let outcome = versions::texts(work.connection(), set, version, after, limit).await;
         work.finish(outcome).await
     }
 

@@ -5,9 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
-use super::value::{from_json, number, to_json};
+use super::value::{from_json, number, to_json, to_text};
 use super::{embeddings, routes, sets};
-use crate::reference::{Fingerprint, ReferenceSet, SetName, SetVersion, StoreError, Version, VersionState};
+use crate::reference::{
+    Fingerprint, ReferenceId, ReferenceSet, RouteName, SetName, SetVersion, StoreError, Version, VersionState,
+    VersionText,
+};
 
 /// A version's key in the other tables and what work on its embeddings needs.
 pub(super) struct Frozen {
@@ -114,6 +117,31 @@ pub(super) async fn freeze(
     .await?;
     embeddings::note_missing(db, &Frozen { id, model: model.0.clone() }, anew).await?;
     get(db, set, version).await
+}
+
+/// The prompts of a version without their embeddings.
+pub(super) async fn texts(
+    db: &mut SqliteConnection,
+    set: &SetName,
+    version: Version,
+    after: Option<&ReferenceId>,
+    limit: u32,
+) -> Result<Vec<VersionText>, Fault> {
+    let frozen = frozen(db, set, version).await?;
+    let rows: Vec<(String, String, Vec<u8>, String)> = sqlx::query_as(
+        "SELECT p.id, p.route, p.text_hash, t.text
+         FROM version_prompts p JOIN texts t ON t.hash = p.text_hash
+         WHERE p.version_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
+    )
+    .bind(frozen.id)
+    .bind(after.map_or("", ReferenceId::as_str))
+    .bind(limit)
+    .fetch_all(db)
+    .await?;
+    let read = |(id, route, hash, text): (String, String, Vec<u8>, String)| {
+        Ok(VersionText { id: ReferenceId::new(&id)?, route: RouteName::new(&route)?, text: to_text(&hash, text)? })
+    };
+    rows.into_iter().map(read).collect()
 }
 
 /// An unfinished version.

@@ -1,0 +1,115 @@
+//! One JSON line for each `ef`: time of a search of one thread and recall against the truth in the folder's files.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::json;
+
+use semroute::embed::Embedding;
+use semroute::index::{
+    self, BuildWatch, FlatIndex, HnswIndex, Identity, IndexConfig, RowKey, VectorIndex, VectorMatrix,
+};
+
+const DIMENSION: usize = 384;
+const K: usize = 10;
+
+pub fn run(folder: &Path) {
+    let vectors = Arc::new(matrix(&folder.join("vectors.f32")));
+    let queries = matrix(&folder.join("queries.f32"));
+    let queries: Vec<Embedding> =
+        queries.iter().map(|row| Embedding::stored(row.to_vec(), DIMENSION).expect("unit")).collect();
+    let truth: Vec<u32> = read(&folder.join("truth.u32")).into_iter().map(u32::from_le_bytes).collect();
+    let number =
+        |name: &str, default: usize| std::env::var(name).ok().map_or(default, |value| value.parse().expect("a number"));
+    let repeats = number("SEARCH_REPEATS", 3);
+    let defaults = IndexConfig::default();
+    let ef_construction = number("SEARCH_EF_CONSTRUCTION", defaults.ef_construction);
+    let m = number("SEARCH_M", defaults.m);
+    let config = IndexConfig { ef_construction, m, ..defaults };
+
+    if vectors.rows() <= 100_000 {
+        let flat = FlatIndex::new(Arc::clone(&vectors));
+        let few: Vec<Embedding> = queries.iter().take(200).cloned().collect();
+        report("flat", vectors.rows(), 0, &flat, &few, &truth, repeats, json!({}));
+    }
+    let begun = Instant::now();
+    let kept = std::env::var("SEARCH_KEEP").ok().map(std::path::PathBuf::from);
+    let mut index = match kept.as_deref().map(std::fs::File::open) {
+        Some(Ok(file)) => opened(&file, &config),
+        _ => HnswIndex::build(&vectors, &config, &BuildWatch::default()).expect("not stopped"),
+    };
+    let build = begun.elapsed().as_secs_f64();
+    if let Some(Ok(file)) = kept.map(std::fs::File::create_new) {
+        let keys = vec![RowKey::default(); vectors.rows()];
+        index::write(&index, &keys, &Identity::default(), file).expect("room on the disk");
+    }
+    let bytes = index.bytes();
+    let rows = vectors.rows();
+    drop(vectors);
+    let about =
+        json!({ "build_s": build, "bytes_a_row": bytes / rows.max(1), "m": m, "ef_construction": ef_construction });
+    let efs = std::env::var("SEARCH_EF").unwrap_or_else(|_| "16,32,64,128,256".to_owned());
+    for ef in efs.split(',').map(|ef| ef.parse::<usize>().expect("a number")) {
+        index = index.with_ef_search(ef);
+        report("semroute", rows, ef, &index, &queries, &truth, repeats, about.clone());
+    }
+}
+
+fn opened(file: &std::fs::File, config: &IndexConfig) -> HnswIndex {
+    let length = file.metadata().expect("a file").len();
+    index::read(file, length, config, DIMENSION).expect("whole").index
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a line of the report says")]
+fn report(
+    who: &str,
+    rows: usize,
+    ef: usize,
+    index: &dyn VectorIndex,
+    queries: &[Embedding],
+    truth: &[u32],
+    repeats: usize,
+    about: serde_json::Value,
+) {
+    let mut found = 0;
+    let mut times = Vec::new();
+    for round in 0..=repeats {
+        for (query, truth) in queries.iter().zip(truth.chunks_exact(K)) {
+            let begun = Instant::now();
+            let hits = index.nearest(query, K);
+            let took = begun.elapsed().as_secs_f64() * 1e6;
+            // The first round warms up, and is what recall is taken from.
+            if round == 0 {
+                found += hits.iter().filter(|hit| truth.contains(&hit.row)).count();
+            } else {
+                times.push(took);
+            }
+        }
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    let quantile = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let mut line = json!({
+        "who": who, "rows": rows, "ef": ef, "recall_at_10": found as f64 / (queries.len() * K) as f64,
+        "mean_us": times.iter().sum::<f64>() / times.len() as f64,
+        "p50_us": quantile(0.5), "p99_us": quantile(0.99),
+    });
+    if let (Some(line), Some(about)) = (line.as_object_mut(), about.as_object()) {
+        line.extend(about.clone());
+    }
+    println!("{line}");
+}
+
+fn matrix(path: &Path) -> VectorMatrix {
+    let values: Vec<f32> = read(path).into_iter().map(f32::from_le_bytes).collect();
+    let mut matrix = VectorMatrix::with_capacity(values.len() / DIMENSION, DIMENSION);
+    for row in values.chunks_exact(DIMENSION) {
+        matrix.push(&Embedding::normalised(row.to_vec()).expect("finite")).expect("one dimension");
+    }
+    matrix.finish()
+}
+
+fn read(path: &Path) -> Vec<[u8; 4]> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    bytes.as_chunks::<4>().0.to_vec()
+}
