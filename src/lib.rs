@@ -35,6 +35,7 @@
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference` | sqlx |
 //! | `evaluate` | nothing | |
+//! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `provider` | |
 //! | `routing` | `reference`, `provider` | |
@@ -71,6 +72,7 @@ pub mod embed;
 pub mod evaluate;
 pub mod grpc;
 pub mod index;
+pub mod load;
 pub mod model;
 pub mod prompt;
 pub mod provider;
