@@ -20,7 +20,7 @@ use crate::shutdown::Signals;
 const REFRESH: Duration = Duration::from_millis(100);
 
 /// Requests that a quantile at 99 % needs to mean something.
-const LEAST_REQUESTS: f64 = 500.0;
+const LEAST_REQUESTS: f64 = 200.0;
 
 /// Longest step of a search, however slow the server is.
 const LONGEST_STEP: Duration = Duration::from_secs(60);
@@ -70,6 +70,9 @@ pub struct BenchArgs {
     /// Prompts that are repeated; each is sent once before the run.
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pool: u32,
+    /// Begin with prompt number N: `prompts.next` of an earlier run with this seed, whose prompts a cache may know.
+    #[arg(long, value_name = "N", default_value = "0")]
+    skip: u64,
     /// What is called: Route, Complete or CompleteStream.
     #[arg(long, value_name = "METHOD", default_value = "route")]
     method: MethodArg,
@@ -169,13 +172,13 @@ impl Bench {
 
     /// First what the server can do at all, in a closed loop; then rates around that.
     async fn find_rate(&self) -> Result<Exit, CommandError> {
-        let (mut steps, mut novel_from) = (Vec::new(), 0);
+        let (mut steps, mut novel_from) = (Vec::new(), self.args.skip);
         let first = match self.args.rate {
             Some(rate) => rate,
             None => {
                 let pace = Pace::Closed { concurrency: 16 };
                 let peak = self.once(Profile { pace, ..self.profile() }, "Closed loop, 16 at a time").await?;
-                novel_from = peak.next_novel;
+                novel_from = peak.prompts.next;
                 peak.throughput.goodput_per_second * 0.7
             }
         };
@@ -202,6 +205,7 @@ impl Bench {
                 "sustained_rate_per_second": sustained,
                 "steps": steps,
                 "confirmation": confirmation,
+                "next": novel_from,
             })
             .to_string()
         } else {
@@ -220,7 +224,7 @@ impl Bench {
         if report.profile.interrupted {
             return Err(crate::load::Error::Stopped.into());
         }
-        *novel_from = report.next_novel;
+        *novel_from = report.prompts.next;
         steps.push(Step::of(&report, &verdict(&report, self.slo_ms())));
         Ok(report)
     }
@@ -269,7 +273,7 @@ impl Bench {
             warmup: args.warmup,
             repeats: args.repeats,
             pool: if args.repeats > 0.0 { u64::from(args.pool) } else { 0 },
-            novel_from: 0,
+            novel_from: args.skip,
             timeout: args.timeout,
             connections: args.connections as usize,
             threads: args.threads as usize,

@@ -76,11 +76,22 @@ impl Call {
     }
 }
 
+/// What an answer rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Basis {
+    /// It holds no decision.
+    #[default]
+    Nothing,
+    /// Nothing was computed for it.
+    Cached,
+    /// A value of `semroute.v1.Stage`.
+    Stage(i32),
+}
+
 /// What is counted of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Seen {
-    /// A value of `semroute.v1.Stage`; `None`: the answer holds no decision.
-    pub(super) stage: Option<i32>,
+    pub(super) basis: Basis,
     pub(super) input_seen: f32,
     pub(super) tokens: u32,
     /// Of a stream, from the start of the run.
@@ -102,8 +113,9 @@ impl Seen {
                 event.decision
             }
         };
-        if let Some(Decision { stage, input_seen, input_tokens }) = decision {
-            (self.stage, self.input_seen, self.tokens) = (Some(stage), input_seen, input_tokens);
+        if let Some(Decision { stage, input_seen, input_tokens, cached }) = decision {
+            self.basis = if cached { Basis::Cached } else { Basis::Stage(stage) };
+            (self.input_seen, self.tokens) = (input_seen, input_tokens);
         }
     }
 }
@@ -139,6 +151,9 @@ struct Decision {
     input_seen: f32,
     #[prost(uint32, tag = "13")]
     input_tokens: u32,
+    /// Servers that keep no decisions leave it out.
+    #[prost(bool, tag = "15")]
+    cached: bool,
 }
 
 #[cfg(test)]
@@ -187,11 +202,19 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_read_from_what_the_server_writes() {
-        let expected = Seen { stage: Some(4), input_seen: 0.5, tokens: 256, ..Seen::default() };
+        let expected = Seen { basis: Basis::Stage(4), input_seen: 0.5, tokens: 256, ..Seen::default() };
         let route = pb::RouteResponse { decision: Some(decision()), plan: Some(pb::Plan::default()) };
         assert_eq!(seen(Method::Route, &[route.encode_to_vec()]), expected);
         let complete = pb::CompleteResponse { text: "t".to_owned(), decision: Some(decision()), ..Default::default() };
         assert_eq!(seen(Method::Complete, &[complete.encode_to_vec()]), expected);
+
+        // Field 15 of the decision, a varint, at its end.
+        let mut cached = decision().encode_to_vec();
+        cached.extend_from_slice(&[15 << 3, 1]);
+        let mut route = vec![1 << 3 | 2];
+        prost::encode_length_delimiter(cached.len(), &mut route).unwrap();
+        route.extend_from_slice(&cached);
+        assert_eq!(seen(Method::Route, &[route]), Seen { basis: Basis::Cached, ..expected });
 
         let event = |event| pb::CompleteEvent { event: Some(event) }.encode_to_vec();
         let text = || event(pb::complete_event::Event::Text("a".to_owned()));

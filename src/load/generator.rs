@@ -101,7 +101,10 @@ impl Generator {
 
     /// Runs to the end. Fails if the server does not answer a single request.
     pub async fn run(&self) -> Result<Report, Error> {
-        self.run.target.check().await?;
+        tokio::select! {
+            checked = self.run.target.check() => checked?,
+            () = self.run.stop.cancelled() => return Err(Error::Stopped),
+        }
         let threads: Vec<_> =
             (0..self.run.profile.threads).map(|thread| start(&self.run, thread)).collect::<Result<_, _>>()?;
         let mut whole: Option<Part> = None;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::call::Basis;
 use super::code::Code;
 use super::error::Error;
 use super::generator::Run;
@@ -50,9 +51,6 @@ pub struct Report {
     pub generator: GeneratorTold,
     /// What makes the figures above doubtful; empty if nothing does.
     pub warnings: Vec<String>,
-    /// See [`Profile::novel_from`]: where another run with the same prompts may begin.
-    #[serde(skip)]
-    pub next_novel: u64,
 }
 
 /// What was asked for.
@@ -112,7 +110,7 @@ pub struct Failed {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageShare {
-    /// As in the API, in lower case and without `STAGE_`.
+    /// `cached`, `no_decision`, or as in the API, in lower case and without `STAGE_`.
     pub stage: String,
     pub count: u64,
     pub share: f64,
@@ -127,6 +125,8 @@ pub struct PromptsTold {
     pub repeated: u64,
     /// Of the novel: with a mark at the end, since the source had no new ones left.
     pub marked: u64,
+    /// The first number of a prompt that has not been sent: where another run with the same seed may begin.
+    pub next: u64,
     pub mean_tokens: Option<f64>,
     pub most_tokens: u32,
     /// Answered from a part of the prompt (`input_seen` below 1).
@@ -178,13 +178,14 @@ impl Report {
             first_event_ms: tally.first_event.quantiles(),
             first_text_ms: tally.first_text.quantiles(),
             errors: errors(tally),
-            stages: stages(&tally.stages),
+            stages: stages(&tally.bases),
             prompts: PromptsTold {
                 source: run.prompts.source().display().to_string(),
                 distinct: run.prompts.distinct(),
                 novel: tally.novel,
                 repeated: tally.repeated,
                 marked: tally.marked,
+                next: tally.next_novel.max(run.profile.novel_from),
                 mean_tokens: mean(tally.tokens, decided(tally)),
                 most_tokens: tally.most_tokens,
                 truncated: tally.truncated,
@@ -198,7 +199,6 @@ impl Report {
                 connections_lost: ends.lost,
             },
             warnings: Vec::new(),
-            next_novel: tally.next_novel,
         };
         report.warnings = warnings(&report, tally, ends);
         Ok(report)
@@ -253,10 +253,10 @@ fn errors(tally: &Tally) -> Vec<Failed> {
     errors
 }
 
-fn stages(counts: &BTreeMap<Option<i32>, u64>) -> Vec<StageShare> {
+fn stages(counts: &BTreeMap<Basis, u64>) -> Vec<StageShare> {
     let all = counts.values().sum();
-    let told = |(stage, count): (&Option<i32>, &u64)| StageShare {
-        stage: stage_name(*stage),
+    let told = |(basis, count): (&Basis, &u64)| StageShare {
+        stage: basis_name(*basis),
         count: *count,
         share: share(*count, all),
     };
@@ -265,12 +265,15 @@ fn stages(counts: &BTreeMap<Option<i32>, u64>) -> Vec<StageShare> {
     stages
 }
 
-/// A server may be newer than this program and know more stages.
-fn stage_name(stage: Option<i32>) -> String {
-    let Some(stage) = stage else { return "no_decision".to_owned() };
-    match pb::Stage::try_from(stage) {
-        Ok(known) => known.as_str_name().trim_start_matches("STAGE_").to_lowercase(),
-        Err(_) => format!("stage_{stage}"),
+fn basis_name(basis: Basis) -> String {
+    match basis {
+        Basis::Nothing => "no_decision".to_owned(),
+        Basis::Cached => "cached".to_owned(),
+        // A server may be newer than this program and know more stages.
+        Basis::Stage(stage) => match pb::Stage::try_from(stage) {
+            Ok(known) => known.as_str_name().trim_start_matches("STAGE_").to_lowercase(),
+            Err(_) => format!("stage_{stage}"),
+        },
     }
 }
 
@@ -291,7 +294,10 @@ fn warnings(report: &Report, tally: &Tally, ends: Ends) -> Vec<String> {
             tally.waited_for_stream,
             "requests waited in this process for a stream of their connection (use more --connections)",
         ),
-        (known_novel(tally), "prompts that were novel to this run were known to the server (sent by an earlier run?)"),
+        (
+            tally.known_novel,
+            "prompts that were novel to this run were known to the server, from an earlier run: use --skip or other --prompts",
+        ),
         (ends.not_primed, "prompts of the pool could not be sent before the run"),
         (ends.lost, "connections were lost"),
     ];
@@ -300,15 +306,9 @@ fn warnings(report: &Report, tally: &Tally, ends: Ends) -> Vec<String> {
     warnings
 }
 
-/// Novel prompts that were answered from a cache.
-fn known_novel(tally: &Tally) -> u64 {
-    let cached = |stage: &Option<i32>| stage_name(*stage).contains("cache");
-    tally.novel_stages.iter().filter(|(stage, _)| cached(stage)).map(|(_, count)| count).sum()
-}
-
 /// Answers with a decision.
 fn decided(tally: &Tally) -> u64 {
-    tally.stages.iter().filter(|(stage, _)| stage.is_some()).map(|(_, count)| count).sum()
+    tally.bases.iter().filter(|(basis, _)| **basis != Basis::Nothing).map(|(_, count)| count).sum()
 }
 
 fn mean(sum: u64, count: u64) -> Option<f64> {

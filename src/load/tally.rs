@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::call::Seen;
+use super::call::{Basis, Seen};
 use super::code::{Code, Failure};
 use super::mix::Pick;
 use super::times::Times;
@@ -69,10 +69,9 @@ pub(super) struct Tally {
     pub(super) good_within: u64,
     pub(super) last_ended: Duration,
 
-    /// By the values of `semroute.v1.Stage`; `None`: answers without a decision.
-    pub(super) stages: BTreeMap<Option<i32>, u64>,
-    /// The stages of prompts that were novel to the run.
-    pub(super) novel_stages: BTreeMap<Option<i32>, u64>,
+    pub(super) bases: BTreeMap<Basis, u64>,
+    /// Prompts that were novel to the run, but not to the server.
+    pub(super) known_novel: u64,
     pub(super) truncated: u64,
     pub(super) tokens: u64,
     pub(super) most_tokens: u32,
@@ -131,11 +130,9 @@ impl Tally {
     }
 
     fn seen(&mut self, sent: &Sent, seen: Seen) {
-        *self.stages.entry(seen.stage).or_default() += 1;
-        if matches!(sent.pick, Pick::Novel(_)) {
-            *self.novel_stages.entry(seen.stage).or_default() += 1;
-        }
-        if seen.stage.is_some() {
+        *self.bases.entry(seen.basis).or_default() += 1;
+        self.known_novel += u64::from(seen.basis == Basis::Cached && matches!(sent.pick, Pick::Novel(_)));
+        if seen.basis != Basis::Nothing {
             self.truncated += u64::from(seen.input_seen < 1.0);
             self.tokens += u64::from(seen.tokens);
             self.most_tokens = self.most_tokens.max(seen.tokens);
@@ -175,12 +172,10 @@ impl Tally {
         self.answered_within += other.answered_within;
         self.good_within += other.good_within;
         self.last_ended = self.last_ended.max(other.last_ended);
-        for (stage, count) in other.stages {
-            *self.stages.entry(stage).or_default() += count;
+        for (basis, count) in other.bases {
+            *self.bases.entry(basis).or_default() += count;
         }
-        for (stage, count) in other.novel_stages {
-            *self.novel_stages.entry(stage).or_default() += count;
-        }
+        self.known_novel += other.known_novel;
         self.truncated += other.truncated;
         self.tokens += other.tokens;
         self.most_tokens = self.most_tokens.max(other.most_tokens);
@@ -211,7 +206,7 @@ pub(super) mod samples {
     }
 
     pub(in crate::load) fn seen(stage: i32) -> Seen {
-        Seen { stage: Some(stage), input_seen: 1.0, tokens: 10, ..Seen::default() }
+        Seen { basis: Basis::Stage(stage), input_seen: 1.0, tokens: 10, ..Seen::default() }
     }
 }
 
@@ -276,6 +271,6 @@ mod tests {
         let whole = whole.unwrap();
         assert_eq!((whole.sent, whole.novel, whole.waited_for_stream, whole.failures()), (3, 3, 1, 1));
         assert_eq!((whole.lag.count(), whole.ok.latency.max(), whole.tokens), (3, ms(4), 20));
-        assert_eq!(whole.stages, BTreeMap::from([(Some(1), 1), (Some(2), 1)]));
+        assert_eq!(whole.bases, BTreeMap::from([(Basis::Stage(1), 1), (Basis::Stage(2), 1)]));
     }
 }

@@ -139,7 +139,7 @@ impl Worker {
                     None => return Ok(()),
                 }
             }
-            alarm.until(epoch + due.at.max(now + BURST.min(due.at.saturating_sub(now)))).await;
+            alarm.until(epoch + due.at.max(now + BURST)).await;
         }
     }
 

@@ -22,6 +22,8 @@ mod embedding;
 mod kills;
 mod limits;
 mod llm;
+#[cfg(unix)]
+mod load;
 mod managing;
 mod publishing;
 mod python;
