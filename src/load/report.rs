@@ -1,20 +1,6 @@
 //! The report of a run. Its JSON is for scripts: names are only added, never changed.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use serde::Serialize;
-
-use super::call::Basis;
-use super::code::Code;
-use super::error::Error;
-use super::generator::Run;
-use super::profile::{Pace, Profile};
-use super::tally::{Tally, Timing};
-use crate::grpc::pb;
-
-/// A generator whose 99th percentile is later than this did not keep its schedule.
-const KEPT: Duration = Duration::from_millis(2);
 
 /// Milliseconds. Quantiles by nearest rank, to three digits; mean and max exact.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -136,7 +122,7 @@ pub struct PromptsTold {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GeneratorTold {
-    /// How much later than due requests were sent.
+    /// How much later than due requests were sent; absent in a closed loop.
     pub lag_ms: Option<Quantiles>,
     pub kept_schedule: bool,
     pub in_flight_peak: usize,
@@ -144,182 +130,103 @@ pub struct GeneratorTold {
     pub connections_lost: u64,
 }
 
-/// What the generator knows of the run besides the tally.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
-    pub(super) in_flight_peak: usize,
-    pub(super) lost: u64,
-    pub(super) not_primed: u64,
-    pub(super) interrupted: bool,
-}
+#[cfg(test)]
+pub(super) mod samples {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
 
-impl Report {
-    /// Fails if the server answered nothing at all.
-    pub(super) fn of(tally: &Tally, run: &Run, ends: Ends) -> Result<Self, Error> {
-        let requests = requests(tally);
-        if requests.ok + requests.failed == requests.unanswered {
-            let why = tally.failed.keys().map(|code| code.name()).next().unwrap_or("nothing was due");
-            return Err(Error::NoAnswer { url: run.target.url(), sent: requests.sent, why: why.to_owned() });
-        }
-        let span = tally.span();
-        let rate = |count: u64| rounded(count as f64 / span.as_secs_f64().max(1e-9));
-        let mut report = Self {
-            server: run.target.url(),
-            method: run.call.method.as_str(),
-            profile: told(&run.profile, span, ends.interrupted),
-            throughput: Throughput {
-                offered_per_second: rate(requests.due),
-                answered_per_second: rate(tally.answered_within),
-                goodput_per_second: rate(tally.good_within),
+    use super::*;
+    use crate::load::call::Basis;
+    use crate::load::profile::{Pace, Profile};
+    use crate::load::summary::{stages, told};
+
+    pub(in crate::load) fn quantiles(p99: f64) -> Quantiles {
+        Quantiles { count: 600, mean: 2.0, p50: 1.5, p90: p99 / 2.0, p99, p99_9: p99 * 1.5, max: p99 * 2.0 }
+    }
+
+    /// Ten seconds at 60 a second, all well.
+    pub(in crate::load) fn report() -> Report {
+        let profile = Profile { pace: Pace::Open { per_second: 60.0 }, ..Profile::default() };
+        Report {
+            server: "http://127.0.0.1:50051".to_owned(),
+            method: "route",
+            profile: told(&profile, Duration::from_secs(10), false),
+            requests: Requests {
+                due: 600,
+                sent: 600,
+                not_sent: 0,
+                ok: 600,
+                ok_late: 0,
+                failed: 0,
+                unanswered: 0,
+                unfinished: 0,
             },
-            requests,
-            latency_ms: tally.ok.latency.quantiles(),
-            service_ms: tally.ok.service.quantiles(),
-            first_event_ms: tally.first_event.quantiles(),
-            first_text_ms: tally.first_text.quantiles(),
-            errors: errors(tally),
-            stages: stages(&tally.bases),
+            throughput: Throughput { offered_per_second: 60.0, answered_per_second: 60.0, goodput_per_second: 60.0 },
+            latency_ms: Some(quantiles(20.0)),
+            service_ms: Some(quantiles(19.0)),
+            first_event_ms: None,
+            first_text_ms: None,
+            errors: Vec::new(),
+            stages: stages(&BTreeMap::from([(Basis::Stage(1), 450), (Basis::Cached, 150)])),
             prompts: PromptsTold {
-                source: run.prompts.source().display().to_string(),
-                distinct: run.prompts.distinct(),
-                novel: tally.novel,
-                repeated: tally.repeated,
-                marked: tally.marked,
-                next: tally.next_novel.max(run.profile.novel_from),
-                mean_tokens: mean(tally.tokens, decided(tally)),
-                most_tokens: tally.most_tokens,
-                truncated: tally.truncated,
-                truncated_share: share(tally.truncated, decided(tally)),
+                source: "prompts.jsonl".to_owned(),
+                distinct: 500,
+                novel: 600,
+                repeated: 0,
+                marked: 100,
+                next: 720,
+                mean_tokens: Some(31.5),
+                most_tokens: 256,
+                truncated: 6,
+                truncated_share: 0.01,
             },
             generator: GeneratorTold {
-                lag_ms: tally.lag.quantiles(),
-                kept_schedule: tally.lag.quantile(0.99) <= KEPT && tally.not_sent == 0,
-                in_flight_peak: ends.in_flight_peak,
-                waited_for_stream: tally.waited_for_stream,
-                connections_lost: ends.lost,
+                lag_ms: Some(quantiles(0.25)),
+                kept_schedule: true,
+                in_flight_peak: 7,
+                waited_for_stream: 0,
+                connections_lost: 0,
             },
             warnings: Vec::new(),
-        };
-        report.warnings = warnings(&report, tally, ends);
-        Ok(report)
+        }
     }
 }
 
-fn requests(tally: &Tally) -> Requests {
-    let (ok, failed) = (tally.ok.latency.count(), tally.failures());
-    Requests {
-        due: tally.sent + tally.not_sent,
-        sent: tally.sent,
-        not_sent: tally.not_sent,
-        ok,
-        ok_late: tally.late,
-        failed,
-        unanswered: tally.unanswered.values().sum(),
-        unfinished: tally.sent.saturating_sub(ok + failed),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scripts rely on these.
+    #[test]
+    fn names_are_stable() {
+        let names =
+            |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        let report = serde_json::json!(samples::report());
+        let expected = [
+            "server method profile requests throughput latency_ms service_ms first_event_ms first_text_ms errors stages \
+             prompts generator warnings",
+            "loop rate_per_second concurrency connections threads warmup_seconds seconds timeout_ms repeats pool seed \
+             interrupted",
+            "due sent not_sent ok ok_late failed unanswered unfinished",
+            "offered_per_second answered_per_second goodput_per_second",
+            "count mean p50 p90 p99 p99_9 max",
+            "stage count share",
+            "source distinct novel repeated marked next mean_tokens most_tokens truncated truncated_share",
+            "lag_ms kept_schedule in_flight_peak waited_for_stream connections_lost",
+        ];
+        let of = |name: &str| names(&report[name]);
+        let found = [
+            names(&report),
+            of("profile"),
+            of("requests"),
+            of("throughput"),
+            of("latency_ms"),
+            names(&report["stages"][0]),
+            of("prompts"),
+            of("generator"),
+        ];
+        assert_eq!(found, expected);
+        let failed = Failed { code: "ABORTED", count: 1, unanswered: 0, latency_ms: None, service_ms: None };
+        assert_eq!(names(&serde_json::json!(failed)), "code count unanswered latency_ms service_ms");
     }
-}
-
-fn told(profile: &Profile, span: Duration, interrupted: bool) -> Told {
-    let (r#loop, rate_per_second, concurrency) = match profile.pace {
-        Pace::Open { per_second } => ("open", Some(per_second), None),
-        Pace::Closed { concurrency } => ("closed", None, Some(concurrency)),
-    };
-    Told {
-        r#loop,
-        rate_per_second,
-        concurrency,
-        connections: profile.connections.max(profile.threads),
-        threads: profile.threads,
-        warmup_seconds: profile.warmup.as_secs_f64(),
-        seconds: rounded(span.as_secs_f64()),
-        timeout_ms: profile.timeout.as_secs_f64() * 1e3,
-        repeats: profile.repeats,
-        pool: profile.pool,
-        seed: profile.seed,
-        interrupted,
-    }
-}
-
-fn errors(tally: &Tally) -> Vec<Failed> {
-    let told = |(code, timing): (&Code, &Timing)| Failed {
-        code: code.name(),
-        count: timing.latency.count(),
-        unanswered: tally.unanswered.get(code).copied().unwrap_or_default(),
-        latency_ms: timing.latency.quantiles(),
-        service_ms: timing.service.quantiles(),
-    };
-    let mut errors: Vec<Failed> = tally.failed.iter().map(told).collect();
-    errors.sort_by_key(|failed| std::cmp::Reverse(failed.count));
-    errors
-}
-
-fn stages(counts: &BTreeMap<Basis, u64>) -> Vec<StageShare> {
-    let all = counts.values().sum();
-    let told = |(basis, count): (&Basis, &u64)| StageShare {
-        stage: basis_name(*basis),
-        count: *count,
-        share: share(*count, all),
-    };
-    let mut stages: Vec<StageShare> = counts.iter().map(told).collect();
-    stages.sort_by_key(|stage| std::cmp::Reverse(stage.count));
-    stages
-}
-
-fn basis_name(basis: Basis) -> String {
-    match basis {
-        Basis::Nothing => "no_decision".to_owned(),
-        Basis::Cached => "cached".to_owned(),
-        // A server may be newer than this program and know more stages.
-        Basis::Stage(stage) => match pb::Stage::try_from(stage) {
-            Ok(known) => known.as_str_name().trim_start_matches("STAGE_").to_lowercase(),
-            Err(_) => format!("stage_{stage}"),
-        },
-    }
-}
-
-fn warnings(report: &Report, tally: &Tally, ends: Ends) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let lag = &tally.lag;
-    if lag.quantile(0.99) > KEPT {
-        warnings.push(format!(
-            "the generator could not keep its schedule: requests were sent up to {:.1} ms late (p99 {:.1} ms); \
-             latencies count that in, service times do not",
-            lag.max().as_secs_f64() * 1e3,
-            lag.quantile(0.99).as_secs_f64() * 1e3,
-        ));
-    }
-    let counted = [
-        (report.requests.not_sent, "requests were not sent: too many were under way (--max-in-flight)"),
-        (
-            tally.waited_for_stream,
-            "requests waited in this process for a stream of their connection (use more --connections)",
-        ),
-        (
-            tally.known_novel,
-            "prompts that were novel to this run were known to the server, from an earlier run: use --skip or other --prompts",
-        ),
-        (ends.not_primed, "prompts of the pool could not be sent before the run"),
-        (ends.lost, "connections were lost"),
-    ];
-    let counted = counted.into_iter().filter(|(count, _)| *count > 0);
-    warnings.extend(counted.map(|(count, what)| format!("{count} {what}")));
-    warnings
-}
-
-/// Answers with a decision.
-fn decided(tally: &Tally) -> u64 {
-    tally.bases.iter().filter(|(basis, _)| **basis != Basis::Nothing).map(|(_, count)| count).sum()
-}
-
-fn mean(sum: u64, count: u64) -> Option<f64> {
-    (count > 0).then(|| rounded(sum as f64 / count as f64))
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 1e6).round() / 1e6 }
-}
-
-/// To three digits after the point.
-fn rounded(value: f64) -> f64 {
-    (value * 1e3).round() / 1e3
 }

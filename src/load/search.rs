@@ -161,6 +161,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::load::report::samples;
+
+    #[test]
+    fn runs_are_judged_by_failures_then_time_then_goodput() {
+        let with = |change: &dyn Fn(&mut Report)| {
+            let mut report = samples::report();
+            change(&mut report);
+            verdict(&report, 25.0)
+        };
+        let slow = |report: &mut Report| report.latency_ms = Some(samples::quantiles(26.0));
+        let behind = |report: &mut Report| report.generator.kept_schedule = false;
+        assert_eq!(with(&|_| ()), Verdict::Sustained);
+        assert_eq!(with(&slow), Verdict::TooSlow { p99_ms: 26.0, slo_ms: 25.0 });
+        assert_eq!(with(&|report| report.requests.failed = 1), Verdict::Failures { failed: 1 });
+        let low = with(&|report| report.throughput.goodput_per_second = 50.0);
+        assert_eq!(low, Verdict::LowGoodput { offered: 60.0, goodput: 50.0 });
+        // A generator that falls behind is to blame for what is slow, not for what is fast.
+        assert_eq!(with(&behind), Verdict::Sustained);
+        let blamed = with(&|report| {
+            slow(report);
+            behind(report);
+        });
+        assert_eq!(blamed, Verdict::Generator { p99_lag_ms: 0.25, not_sent: 0 });
+        assert!(matches!(with(&|report| report.latency_ms = None), Verdict::TooSlow { .. }));
+    }
 
     fn searched(first: f64, tolerance: f64, sustains: impl Fn(f64) -> bool) -> (Search, usize) {
         let (mut search, mut steps) = (Search::new(first, tolerance), 0);

@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::report::{Quantiles, Report};
 use super::search::Step;
 
-/// The report as text, ending with a line end.
+/// The report as text, without a line end.
 pub fn render(report: &Report) -> String {
     let mut text = format!("{}\n\n{}\n", headline(report), counts(report));
     text.push_str(&format!("\n{}\n", times(report).trim_fmt()));
@@ -18,10 +18,7 @@ pub fn render(report: &Report) -> String {
     for warning in &report.warnings {
         text.push_str(&format!("\nWARNING: {warning}"));
     }
-    if !report.warnings.is_empty() {
-        text.push('\n');
-    }
-    text
+    text.trim_end().to_owned()
 }
 
 fn headline(report: &Report) -> String {
@@ -123,7 +120,7 @@ pub fn render_search(steps: &[Step], slo_ms: f64, found: Option<f64>) -> String 
         Some(rate) => format!("sustained: {rate:.1} a second with a p99 below {slo_ms} ms and no failures"),
         None => format!("no rate was sustained with a p99 below {slo_ms} ms and no failures"),
     };
-    format!("{}\n\n{found}\n", table.trim_fmt())
+    format!("{}\n\n{found}", table.trim_fmt())
 }
 
 fn plain(header: &[&str]) -> Table {
@@ -137,5 +134,52 @@ fn right(table: &mut Table, columns: std::ops::Range<usize>) {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::report::{Failed, samples};
+
+    #[test]
+    fn a_report_reads_well() {
+        let mut report = samples::report();
+        report.requests.failed = 9;
+        report.errors = vec![Failed {
+            code: "RESOURCE_EXHAUSTED",
+            count: 9,
+            unanswered: 0,
+            latency_ms: None,
+            service_ms: Some(samples::quantiles(3.0)),
+        }];
+        report.warnings = vec!["9 connections were lost".to_owned()];
+        let text = render(&report);
+        assert_eq!(text, include_str!("golden/report.txt").trim_end(), "\n{text}");
+    }
+
+    #[test]
+    fn a_report_without_answers_has_no_times() {
+        let report = Report { latency_ms: None, service_ms: None, stages: Vec::new(), ..samples::report() };
+        let text = render(&report);
+        assert!(!text.contains("latency") && !text.contains("decided by"), "{text}");
+    }
+
+    #[test]
+    fn a_search_shows_its_steps() {
+        let step = Step {
+            rate_per_second: 35.0,
+            sustained: false,
+            why: "3 failed".to_owned(),
+            p99_ms: None,
+            goodput_per_second: 30.0,
+            failed: 3,
+        };
+        let text = render_search(&[step], 25.0, Some(30.0));
+        assert!(
+            text.contains("3 failed")
+                && text.ends_with("sustained: 30.0 a second with a p99 below 25 ms and no failures")
+        );
+        assert!(render_search(&[], 25.0, None).contains("no rate was sustained"));
     }
 }

@@ -8,25 +8,14 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio_util::task::TaskTracker;
 
-use super::alarm::Alarm;
 use super::call::Seen;
 use super::code::{Code, Failure};
 use super::error::Error;
 use super::generator::Run;
 use super::lane::Lane;
 use super::mix::Pick;
-use super::profile::{Extent, Pace};
-use super::sequence::{Due, Sequence};
+use super::profile::Pace;
 use super::tally::{Sent, Tally};
-
-/// Arrivals closer together than this are sent in one burst: waking up for each would cost more than the request.
-const BURST: Duration = Duration::from_micros(200);
-
-/// Most requests sent before answers get a look-in.
-const MOST_AT_ONCE: usize = 128;
-
-/// After a call that failed without reaching the server, for callers who would otherwise go round in circles.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a prompt of the pool is tried, with [`PRIME_PAUSE`] between.
 const PRIME_TRIES: usize = 50;
@@ -35,18 +24,19 @@ const PRIME_PAUSE: Duration = Duration::from_millis(200);
 /// Prompts of the pool that one thread has under way before the run.
 const PRIME_IN_FLIGHT: usize = 4;
 
-const UNREACHABLE: Failure = Failure { code: Code::UNAVAILABLE, answered: false };
-const OVERDUE: Failure = Failure { code: Code::DEADLINE_EXCEEDED, answered: false };
+pub(super) const UNREACHABLE: Failure = Failure { code: Code::UNAVAILABLE, answered: false };
+pub(super) const OVERDUE: Failure = Failure { code: Code::DEADLINE_EXCEEDED, answered: false };
 
 pub(super) struct Worker {
-    run: Arc<Run>,
-    thread: usize,
+    pub(super) run: Arc<Run>,
+    pub(super) thread: usize,
     lanes: Vec<Arc<Lane>>,
-    timeout: HeaderValue,
+    pub(super) timeout: HeaderValue,
     /// The pool's prompts as they are sent.
     pool: Vec<Bytes>,
     tally: Mutex<Tally>,
-    calls: TaskTracker,
+    /// Those under way.
+    pub(super) calls: TaskTracker,
 }
 
 impl Worker {
@@ -118,117 +108,13 @@ impl Worker {
         Ok(std::mem::take(&mut *self.tally()))
     }
 
-    async fn send_when_due(self: &Arc<Self>, epoch: Instant) -> Result<(), Error> {
-        let alarm = Alarm::start().map_err(Error::Thread)?;
-        let mut sequence = Sequence::new(&self.run.profile, self.thread).enumerate();
-        let Some((mut at, mut due)) = sequence.next() else { return Ok(()) };
-        let mut measured = 0;
-        loop {
-            let now = epoch.elapsed();
-            for _ in 0..MOST_AT_ONCE {
-                if due.at > now {
-                    break;
-                }
-                measured += u64::from(due.at >= self.run.profile.warmup);
-                if self.is_over(due.at, measured) {
-                    return Ok(());
-                }
-                self.send(at, due, epoch);
-                match sequence.next() {
-                    Some(next) => (at, due) = next,
-                    None => return Ok(()),
-                }
-            }
-            alarm.until(epoch + due.at.max(now + BURST)).await;
-        }
-    }
-
-    /// Whether a request that is due at `at`, the `measured`th of this thread, is no part of the run any more.
-    fn is_over(&self, at: Duration, measured: u64) -> bool {
-        match self.run.profile.extent {
-            Extent::Time(_) => self.run.profile.ends().is_some_and(|end| at >= end),
-            Extent::Requests(all) => measured > share(all, self.thread, self.run.profile.threads),
-        }
-    }
-
-    fn send(self: &Arc<Self>, at: usize, due: Due, epoch: Instant) {
-        let counters = &self.run.counters;
-        if counters.enter() > self.run.profile.max_in_flight {
-            counters.leave();
-            return self.tally().not_sent(due.at);
-        }
-        let (body, marked) = self.body(due.pick);
-        let sent = Sent { intended: due.at, sent: epoch.elapsed(), pick: due.pick, marked };
-        let exchange = self.lane(at).ok_or(UNREACHABLE);
-        let exchange = exchange.and_then(|lane| lane.send(self.run.call.method, self.timeout.clone(), body));
-        self.tally().sent(&sent, exchange.as_ref().is_ok_and(|exchange| exchange.waits_for_stream()));
-        let exchange = match exchange {
-            Ok(exchange) => exchange,
-            Err(failure) => return self.ended(&sent, epoch, Err(failure)),
-        };
-        let worker = Arc::clone(self);
-        self.calls.spawn(async move {
-            let answer = tokio::time::timeout(worker.run.profile.timeout, exchange.answer(epoch)).await;
-            worker.ended(&sent, epoch, answer.unwrap_or(Err(OVERDUE)));
-        });
-    }
-
-    fn ended(&self, sent: &Sent, epoch: Instant, answer: Result<Seen, Failure>) {
+    pub(super) fn ended(&self, sent: &Sent, epoch: Instant, answer: Result<Seen, Failure>) {
         self.tally().ended(sent, epoch.elapsed(), answer);
         self.run.counters.leave();
         self.run.counters.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// So many callers, each with one call at a time.
-    fn send_in_turn(self: &Arc<Self>, epoch: Instant, callers: usize) {
-        let sequence = Arc::new(Mutex::new(Sequence::new(&self.run.profile, self.thread)));
-        for caller in 0..callers {
-            let (worker, sequence) = (Arc::clone(self), Arc::clone(&sequence));
-            self.calls.spawn(async move {
-                loop {
-                    let next = sequence.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(due) = next else { return };
-                    if !worker.call_once(caller, due.pick, epoch).await {
-                        return;
-                    }
-                }
-            });
-        }
-    }
-
-    /// Whether the caller may go on.
-    async fn call_once(&self, caller: usize, pick: Pick, epoch: Instant) -> bool {
-        let now = epoch.elapsed();
-        let goes_on = match self.run.profile.extent {
-            Extent::Time(_) => self.run.profile.ends().is_none_or(|end| now < end),
-            Extent::Requests(all) => {
-                now < self.run.profile.warmup || self.run.counters.measured.fetch_add(1, Ordering::Relaxed) < all
-            }
-        };
-        if !goes_on {
-            return false;
-        }
-        let (body, marked) = self.body(pick);
-        // Nothing was planned: it is due when it is sent.
-        let sent = Sent { intended: now, sent: now, pick, marked };
-        self.run.counters.enter();
-        let exchange = self.lane(caller).ok_or(UNREACHABLE);
-        let exchange = exchange.and_then(|lane| lane.send(self.run.call.method, self.timeout.clone(), body));
-        self.tally().sent(&sent, exchange.as_ref().is_ok_and(|exchange| exchange.waits_for_stream()));
-        let answer = match exchange {
-            Ok(exchange) => tokio::time::timeout(self.run.profile.timeout, exchange.answer(epoch)).await,
-            Err(failure) => Ok(Err(failure)),
-        };
-        let answer = answer.unwrap_or(Err(OVERDUE));
-        let unreachable = answer == Err(UNREACHABLE);
-        self.ended(&sent, epoch, answer);
-        if unreachable {
-            tokio::time::sleep(PAUSE).await;
-        }
-        true
-    }
-
-    fn body(&self, pick: Pick) -> (Bytes, bool) {
+    pub(super) fn body(&self, pick: Pick) -> (Bytes, bool) {
         match pick {
             Pick::Repeat(number) => (self.pool.get(number as usize).cloned().unwrap_or_default(), false),
             Pick::Novel(number) => {
@@ -238,11 +124,11 @@ impl Worker {
         }
     }
 
-    fn lane(&self, at: usize) -> Option<&Arc<Lane>> {
+    pub(super) fn lane(&self, at: usize) -> Option<&Arc<Lane>> {
         self.lanes.get(at % self.lanes.len().max(1))
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
+    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -250,11 +136,6 @@ impl Worker {
     pub(super) fn lost(&self) -> u64 {
         self.lanes.iter().map(|lane| lane.lost()).sum()
     }
-}
-
-fn share(all: u64, thread: usize, threads: usize) -> u64 {
-    let (thread, threads) = (thread as u64, threads.max(1) as u64);
-    all / threads + u64::from(thread < all % threads)
 }
 
 /// The value of the `grpc-timeout` header: at most eight digits and a unit.

@@ -178,6 +178,10 @@ async fn what_is_no_server_is_told_apart() {
     // It speaks another protocol.
     let other = Scripted::start([Script::garbage()]).await;
     home.run(&["bench", "--server", &other.url("")]).await.failed(1, &["does not speak gRPC"]);
+    // It listens and takes nobody in, as a server does that is still starting.
+    let starting = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = starting.local_addr().unwrap().to_string();
+    home.run(&["bench", "--server", &address]).await.failed(1, &[&address, "still starting"]);
     home.run(&["bench", "--server", "https://127.0.0.1:1"]).await.failed(1, &["TLS"]);
     home.run(&["bench", "--server", "somewhere"]).await.failed(1, &["somewhere", "port"]);
 }
