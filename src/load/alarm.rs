@@ -1,5 +1,5 @@
-//! Waking up at a time to a tenth of a millisecond: the runtime's own timers know whole milliseconds only, which is longer
-//! than fifteen intervals at 15,000 requests a second.
+//! Waking up at a time to a tenth of a millisecond: the runtime's own timers know whole milliseconds only, and in one of
+//! them fifteen requests are due at 15,000 a second.
 
 use std::io;
 use std::sync::Arc;

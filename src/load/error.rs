@@ -32,7 +32,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("{} has {total} {}{}", path.display(), if *total == 1 { "fault" } else { "faults" }, listed(faults, *total))]
+    #[error("{} has {}", path.display(), listed(faults, *total))]
     Lines {
         path: PathBuf,
         /// The first faults.
@@ -76,7 +76,8 @@ pub enum WrongLine {
 }
 
 fn listed(faults: &[LineFault], total: usize) -> String {
-    let mut list: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+    let mut list = format!("{total} {}", if total == 1 { "fault" } else { "faults" });
+    list.extend(faults.iter().map(|fault| format!("\n  {fault}")));
     if total > faults.len() {
         list.push_str(&format!("\n  and {} more", total - faults.len()));
     }

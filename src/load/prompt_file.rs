@@ -17,7 +17,7 @@ const MAX_SHOWN: usize = 20;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The texts in their order; blank lines are skipped. Fails if the file cannot be read, or with all faults of all lines.
+/// The texts in their order; blank lines are skipped. Fails if the file cannot be read, or with all faults of its lines.
 pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
     let unreadable = |source| Error::Unreadable { path: path.to_owned(), source };
     let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);

@@ -1,4 +1,4 @@
-//! The texts that are sent, by number: as they stand as long as there are new ones, then marked so that none comes twice.
+//! The texts that are sent, by number: as they stand while there are new ones, then marked so that none comes twice.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -168,7 +168,7 @@ fn warnings(report: &Report, tally: &Tally, ends: Ends) -> Vec<String> {
         ),
         (
             tally.known_novel,
-            "prompts that were novel to this run were known to the server, from an earlier run: use --skip or other --prompts",
+            "prompts that were novel to this run were known to the server (use --skip or other --prompts)",
         ),
         (ends.not_primed, "prompts of the pool could not be sent before the run"),
         (ends.lost, "connections were lost"),

@@ -10,8 +10,8 @@ use crate::load::{Call, Extent, Method, Pace, Profile};
 /// Measure a running server under load.
 ///
 /// Open loop (--rate): requests are due at random times fixed in advance, and latency counts from when a request was
-/// due, so that a server that stalls cannot hide it. Closed loop (--concurrency): so many callers, each of whom waits for
-/// its answer. --find-rate looks for the highest rate with a p99 below --slo and without a failure.
+/// due, so that a server that stalls cannot hide it. Closed loop (--concurrency): so many callers, each of whom waits
+/// for its answer. --find-rate looks for the highest rate with a p99 below --slo and without a failure.
 ///
 /// Prompts are novel unless --repeats says otherwise: no cache knows them.
 #[derive(Debug, Args)]
@@ -32,7 +32,12 @@ pub struct BenchArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
     pub(super) duration: Duration,
     /// Measure so many requests, however long they take.
-    #[arg(long, value_name = "N", conflicts_with_all = ["duration", "find_rate"], value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with_all = ["duration", "find_rate"],
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     pub(super) requests: Option<u64>,
     /// The same load before the measured part, not reported.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span_or_none)]
@@ -62,7 +67,12 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(super) threads: u32,
     /// Most requests under way in an open loop; more are counted as not sent.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "10000",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     pub(super) max_in_flight: u32,
     /// The same seed gives the same schedule and the same order of prompts.
     #[arg(long, value_name = "N", default_value = "1")]
