@@ -38,6 +38,7 @@
 //! | `store` | `reference` | sqlx |
 //! | `evaluate` | nothing | |
 //! | `metrics` | `publish` and below | prometheus |
+//! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `provider` | |
 //! | `routing` | `reference`, `provider` | |
@@ -75,6 +76,7 @@ pub mod evaluate;
 pub mod grpc;
 pub mod http;
 pub mod index;
+pub mod load;
 pub mod metrics;
 pub mod model;
 pub mod prompt;

@@ -1,5 +1,6 @@
 //! The commands, one file each, and how they write: results to standard output, progress and notes to standard error.
 
+mod bench;
 mod building;
 mod eval;
 pub mod model;
@@ -20,6 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
 use crate::grpc::ServeError;
 use crate::http::HttpError;
+use crate::load;
 use crate::model::{ModelError, Registry};
 use crate::prompt::PromptError;
 use crate::publish::BuildError;
@@ -50,6 +52,7 @@ enum Command {
     Reindex(reindex::ReindexArgs),
     Eval(eval::EvalArgs),
     Model(model::ModelArgs),
+    Bench(bench::BenchArgs),
 }
 
 /// Why a command could not do its work.
@@ -91,6 +94,8 @@ pub enum CommandError {
     Lost { url: String },
     #[error("{} ({:?})", .0.message(), .0.code())]
     Answer(Box<tonic::Status>),
+    #[error(transparent)]
+    Load(#[from] load::Error),
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
     #[error("the result cannot be written")]
@@ -130,6 +135,7 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Route(args) => route::run(args, config).await,
             Command::Reindex(args) => reindex::run(args, config).await,
             Command::Eval(args) => eval::run(args, config).await,
+            Command::Bench(args) => bench::run(args, config).await,
             Command::Model(args) => {
                 let registry = Registry::new(&config.models_dir);
                 let options = app::pull_options(&config);

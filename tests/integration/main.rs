@@ -27,6 +27,8 @@ mod indexes;
 mod kills;
 mod limits;
 mod llm;
+#[cfg(unix)]
+mod load;
 mod long;
 mod managing;
 mod publishing;
