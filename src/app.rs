@@ -10,7 +10,8 @@ use tokio_util::task::TaskTracker;
 use crate::classify::{Cascade, LlmConfig, LlmStage};
 use crate::config::{self, Config};
 use crate::embed::{
-    BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
+    BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
+    TextTokeniser,
 };
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
@@ -96,14 +97,17 @@ fn load(
 ) -> Result<(EmbedQueue, EmbedWorkers), EmbedError> {
     let manifest = files.manifest();
     let tokeniser = TextTokeniser::from_file(&files.tokenizer().path, manifest.max_tokens)?;
-    let bert = CandleBert::load(&BertSource {
+    let source = BertSource {
         config: files.config().path.clone(),
         weights: files.weights().path.clone(),
         pooling: manifest.pooling,
         dimension: manifest.dimension,
         max_tokens: manifest.max_tokens,
-    })?;
-    let embedders = (0..threads).map(|_| Box::new(bert.clone()) as Box<dyn Embedder>).collect();
+    };
+    let settings = EncoderConfig { precision: config.precision, instruction_set: config.instruction_set };
+    let encoder = Encoder::load(&source, settings)?;
+    tracing::info!(precision = config.precision.as_str(), instructions = encoder.instructions(), "encoder loaded");
+    let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();
     let batch = BatchLimits { tokens: config.batch_tokens, rows: config.batch_prompts };
     EmbedQueue::start(&tokeniser, embedders, QueueConfig { capacity: config.queue_capacity, batch })
 }

@@ -6,6 +6,7 @@
 mod batch;
 mod bert;
 mod embedding;
+mod encoder;
 mod error;
 mod queue;
 mod tokenise;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use batch::BatchLimits;
 pub use bert::{BertSource, CandleBert};
 pub use embedding::Embedding;
+pub use encoder::{Encoder, EncoderConfig, InstructionSet, Precision};
 pub use error::EmbedError;
 pub use queue::{EmbedQueue, EmbedWorkers, QueueConfig};
 pub use tokenise::{TextTokeniser, Tokens};
