@@ -10,8 +10,8 @@ use tokio_util::task::TaskTracker;
 use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage};
 use crate::config::{self, Config};
 use crate::embed::{
-    BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, QueueConfig, TextTokeniser,
-    tune,
+    BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
+    TextTokeniser, tune,
 };
 use crate::grpc;
 use crate::metrics::{Metrics, MetricsError, Sources};
@@ -102,15 +102,18 @@ fn load(
 ) -> Result<(EmbedQueue, EmbedWorkers), EmbedError> {
     let manifest = files.manifest();
     let tokeniser = TextTokeniser::from_file(&files.tokenizer().path, manifest.max_tokens)?;
-    let bert = CandleBert::load(&BertSource {
+    let source = BertSource {
         config: files.config().path.clone(),
         weights: files.weights().path.clone(),
         pooling: manifest.pooling,
         dimension: manifest.dimension,
         max_tokens: manifest.max_tokens,
-    })?;
-    let embedders = (0..threads).map(|_| Box::new(bert.clone()) as Box<dyn Embedder>).collect();
-    let tuned = tune(config.batch_tokens, &tokeniser, &mut bert.clone())?;
+    };
+    let settings = EncoderConfig { precision: config.precision, instruction_set: config.instruction_set };
+    let encoder = Encoder::load(&source, settings)?;
+    tracing::info!(precision = config.precision.as_str(), instructions = encoder.instructions(), "encoder loaded");
+    let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();
+    let tuned = tune(config.batch_tokens, &tokeniser, &mut encoder.clone())?;
     let batch = BatchLimits { tokens: tuned.batch_tokens, rows: config.batch_prompts };
     let (capacity, max_wait) = (config.queue_capacity, config.max_wait);
     EmbedQueue::start(&tokeniser, embedders, QueueConfig { capacity, max_wait, batch, pace: tuned.pace })

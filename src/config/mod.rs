@@ -17,6 +17,7 @@ pub use faults::{ConfigError, Fault};
 
 use crate::classify::{CacheConfig, LlmConfig};
 use crate::dispatch::DispatchConfig;
+use crate::embed::{InstructionSet, Precision};
 use crate::http::HttpConfig;
 use crate::index::IndexConfig;
 use crate::provider::{DEMO, ProviderConfig, Providers};
@@ -106,6 +107,10 @@ impl Default for ServerConfig {
 pub struct EmbeddingConfig {
     /// A folder in `models_dir`.
     pub model: String,
+    /// Of the model's linear layers: `int8` or `f32`.
+    pub precision: Precision,
+    /// The widest instructions to use: `portable`, `avx2` or `avx512`; left out: the widest that the CPU has.
+    pub instruction_set: Option<InstructionSet>,
     /// Threads; 0: one a core.
     pub workers: usize,
     /// Prompts waiting for a thread; one more is refused.
@@ -128,6 +133,8 @@ impl Default for EmbeddingConfig {
     fn default() -> Self {
         Self {
             model: "all-MiniLM-L6-v2".to_owned(),
+            precision: Precision::default(),
+            instruction_set: None,
             workers: 0,
             queue_capacity: 512,
             max_wait: Duration::from_secs(1),

@@ -27,6 +27,10 @@ pub enum EmbedError {
     WrongCount { expected: usize, found: usize },
     #[error("token id {id} is out of range, the vocabulary has {vocabulary} entries")]
     TokenOutOfRange { id: u32, vocabulary: usize },
+    #[error("there are no tokens to embed")]
+    NoTokens,
+    #[error("{tokens} tokens, the model has positions for {most}")]
+    TooManyTokens { tokens: usize, most: usize },
     #[error("the text could not be tokenised")]
     Tokenise(#[source] tokenizers::Error),
     #[error("the model's forward pass failed")]
@@ -54,6 +58,8 @@ pub enum EmbedError {
         #[source]
         source: candle_core::Error,
     },
+    #[error("{path}: value {at} of tensor {tensor} is {value}")]
+    WeightNotFinite { path: PathBuf, tensor: String, at: usize, value: f32 },
     #[error("an embedding thread could not be started")]
     Spawn(#[source] std::io::Error),
 }

@@ -1,0 +1,125 @@
+//! A BERT encoder for inference on CPUs: the forward pass is the floor under every decision, so it has its own code.
+//!
+//! What candle-transformers computes, computed otherwise: weights packed once for the vectors at hand, query, key and
+//! value in one product, bias, activation and residual applied while the product is in registers, products of bytes
+//! (`Precision::Int8`) where they are faster, sequences end to end instead of padded, and no memory allocated by a
+//! warm forward pass. [`super::CandleBert`] stays as what tests compare with.
+
+mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod byte;
+mod cpu;
+mod finish;
+mod float;
+mod layer;
+mod linear;
+mod math;
+mod network;
+mod norm;
+mod shape;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+mod weights;
+
+use std::sync::Arc;
+
+pub use cpu::InstructionSet;
+pub use linear::Precision;
+
+use self::cpu::Cpu;
+use self::network::{Alone, Network, Scratch};
+use self::shape::Shape;
+use self::weights::WeightFile;
+use super::bert::BertSource;
+use super::error::EmbedError;
+use super::{Embedder, Embedding, Pooling};
+
+/// How the encoder computes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EncoderConfig {
+    pub precision: Precision,
+    /// Instructions beyond these are not used, `None`: the best there are.
+    pub instruction_set: Option<InstructionSet>,
+}
+
+/// The encoder of one thread. Clones share the weights, and have memory of their own.
+pub struct Encoder {
+    network: Arc<Network>,
+    pooling: Pooling,
+    scratch: Scratch,
+}
+
+impl Encoder {
+    /// Loads config.json and model.safetensors and packs the weights.
+    ///
+    /// Errors: `Read`; `BadConfig` for a file that no BERT has, or that disagrees with `source`; `BadWeights` for
+    /// tensors that are missing or of another shape; `WeightNotFinite`.
+    pub fn load(source: &BertSource, config: EncoderConfig) -> Result<Self, EmbedError> {
+        let shape = read_shape(source)?;
+        let cpu = Cpu::detect(config.instruction_set);
+        let network = Network::load(cpu, config.precision, shape, &WeightFile::open(&source.weights)?)?;
+        let scratch = network.scratch();
+        Ok(Self { network: Arc::new(network), pooling: source.pooling, scratch })
+    }
+
+    /// The instructions that are used, for logs.
+    pub fn instructions(&self) -> &'static str {
+        self.network.cpu().describe()
+    }
+
+    /// Runs the model and hands the output of each sequence, (tokens, hidden), to `pool`.
+    fn run(&mut self, batch: &[&[u32]], mut pool: impl FnMut(&[f32])) -> Result<(), EmbedError> {
+        let sequences = self.network.check(batch)?;
+        let hidden = self.network.hidden();
+        let output = self.network.forward(&sequences, 0..sequences.tokens(), &mut self.scratch, &mut Alone);
+        sequences.spans().for_each(|span| pool(&output[span.start * hidden..span.end * hidden]));
+        Ok(())
+    }
+}
+
+impl Clone for Encoder {
+    fn clone(&self) -> Self {
+        Self { network: Arc::clone(&self.network), pooling: self.pooling, scratch: self.network.scratch() }
+    }
+}
+
+impl Embedder for Encoder {
+    fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError> {
+        let (pooling, hidden) = (self.pooling, self.network.hidden());
+        let mut pooled = Vec::with_capacity(batch.len());
+        self.run(batch, |output| pooled.push(pool(output, hidden, pooling)))?;
+        pooled.into_iter().map(Embedding::normalised).collect()
+    }
+}
+
+/// One vector of a sequence's output, (tokens, hidden).
+fn pool(output: &[f32], hidden: usize, pooling: Pooling) -> Vec<f32> {
+    match pooling {
+        Pooling::Cls => output[..hidden].to_vec(),
+        Pooling::Mean => {
+            let mut mean = vec![0.0; hidden];
+            for row in output.chunks_exact(hidden) {
+                mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value);
+            }
+            let tokens = (output.len() / hidden) as f32;
+            mean.iter_mut().for_each(|mean| *mean /= tokens);
+            mean
+        }
+    }
+}
+
+fn read_shape(source: &BertSource) -> Result<Shape, EmbedError> {
+    let path = &source.config;
+    let bad = |what: String| EmbedError::BadConfig { path: path.clone(), what };
+    let text = std::fs::read_to_string(path).map_err(|source| EmbedError::Read { path: path.clone(), source })?;
+    let shape = Shape::parse(&text).map_err(bad)?;
+    if shape.hidden_size != source.dimension {
+        return Err(bad(format!("hidden_size is {}, the model's dimension {}", shape.hidden_size, source.dimension)));
+    }
+    if shape.max_position_embeddings < source.max_tokens {
+        let (positions, tokens) = (shape.max_position_embeddings, source.max_tokens);
+        return Err(bad(format!("max_position_embeddings is {positions}, less than max_tokens {tokens}")));
+    }
+    Ok(shape)
+}
