@@ -6,8 +6,8 @@ use super::error::BuildError;
 use crate::embed::Embedding;
 use crate::index::{self, BuildWatch, IndexConfig, IndexReport, Stopped, VectorMatrix};
 use crate::reference::{
-    Fingerprint, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot, SnapshotId, Store, StoreError,
-    VersionPrompt, VersionText,
+    Fingerprint, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot, SnapshotId, Store,
+    StoreError, VersionPrompt, VersionText,
 };
 
 /// Prompts read from the store at a time.

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::classify::{ByteSize, Cascade, ClassifyOptions, Decision, Purpose};
 use crate::embed::{BatchLimits, EmbedQueue, EmbedWorkers, Embedder, Embedding, QueueConfig, TextTokeniser};
-use crate::index::IndexConfig;
+use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::Prompt;
 use crate::publish::Draft;
 use crate::reference::{
@@ -45,7 +45,8 @@ fn snapshot(policy: SetPolicy) -> Arc<Snapshot> {
         let prompt = PromptEdit { id: None, route, text: at.to_string(), precondition: Precondition::None };
         draft.push(&prompt, &Embedding::normalised(vec![at as f32, 1.0]).unwrap()).unwrap();
     }
-    Arc::new(draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default()))
+    let built = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default());
+    Arc::new(built.unwrap())
 }
 
 struct Fixture {

@@ -53,9 +53,7 @@ fn erf<S: Simd>(x: f32) -> f32 {
     let x = if x > 4.0 { 4.0 } else { x };
     let square = x * x;
     let mut above = -2.726_142_3e-10;
-    for coefficient in
-        [2.770_681_4e-8, -2.101_024_1e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_599_8e-3, -1.609_603_3e-2]
-    {
+    for coefficient in [2.770_681_4e-8, -2.101_024_1e-6, -5.692_506_4e-5, -7.349_906e-4, -2.954_6e-3, -1.609_603_3e-2] {
         above = mul_add::<S>(above, square, coefficient);
     }
     let mut below = -1.456_607_2e-5;
@@ -76,7 +74,7 @@ pub(super) fn gelu<S: Simd>(x: f32) -> f32 {
 /// x / (1 + e^(-2 sqrt(2 / pi) (x + 0.044715 x^3))).
 #[inline(always)]
 pub(super) fn gelu_tanh<S: Simd>(x: f32) -> f32 {
-    let inner = 1.595_769_1 * mul_add::<S>(0.044_715 * x * x, x, x);
+    let inner = 1.595_769 * mul_add::<S>(0.044_715 * x * x, x, x);
     let small = exp::<S>(-inner.abs());
     let positive = if inner < 0.0 { small } else { 1.0 };
     x * positive / (1.0 + small)
