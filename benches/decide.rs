@@ -16,8 +16,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use semroute::classify::{CacheConfig, Cascade, ClassifyOptions, ExactCache, Purpose, vote};
 use semroute::embed::{
-    BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Embedding, QueueConfig,
-    TextTokeniser,
+    BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Embedding, Encoder,
+    EncoderConfig, Precision, QueueConfig, TextTokeniser,
 };
 use semroute::index::{self, BuildWatch, IndexChoice, IndexConfig, VectorMatrix};
 use semroute::model::{Registry, Silent};
@@ -47,18 +47,29 @@ fn forward_pass(c: &mut Criterion) {
         dimension: manifest.dimension,
         max_tokens: manifest.max_tokens,
     };
-    let mut model = CandleBert::load(&source).expect("the verified model loads");
     let tokeniser = TextTokeniser::from_file(&files.tokenizer().path, manifest.max_tokens).expect("it tokenises");
-    let ids = tokeniser.tokenise(&SENTENCE.repeat(40)).expect("it tokenises").ids;
+    let ids = tokeniser.tokenise(&SENTENCE.repeat(9)).expect("it tokenises").ids;
 
+    let ours = |precision| {
+        let config = EncoderConfig { precision, instruction_set: None };
+        Box::new(Encoder::load(&source, config).expect("the verified model loads")) as Box<dyn Embedder>
+    };
+    let mut embedders = [
+        ("int8", ours(Precision::Int8)),
+        ("f32", ours(Precision::F32)),
+        ("candle", Box::new(CandleBert::load(&source).expect("the verified model loads"))),
+    ];
     let mut group = c.benchmark_group("forward_pass");
     group.sample_size(20);
+    // candle asks rayon for help; here each computes on one core.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    for tokens in [8, 16, 32, 64, 128, 256] {
+    for tokens in [8, 16, 32, 64, 128] {
         let row = &ids[..tokens];
-        group.bench_function(BenchmarkId::new("tokens", tokens), |b| {
-            pool.install(|| b.iter(|| black_box(model.embed(&[row]))));
-        });
+        for (name, embedder) in &mut embedders {
+            group.bench_function(BenchmarkId::new(*name, tokens), |b| {
+                pool.install(|| b.iter(|| black_box(embedder.embed(&[row]))));
+            });
+        }
     }
     group.finish();
     c.bench_function("tokenise/80_characters", |b| b.iter(|| black_box(tokeniser.tokenise(SENTENCE))));
@@ -138,7 +149,8 @@ fn snapshot() -> Arc<Snapshot> {
         let embedding = Embedding::stored(vectors.row(row).to_vec(), 384).expect("a unit vector");
         draft.push(&prompt, &embedding).expect("a known route");
     }
-    Arc::new(draft.finish(Fingerprint("bench".to_owned()), &IndexConfig::default()))
+    let built = draft.finish(Fingerprint("bench".to_owned()), &IndexConfig::default(), &BuildWatch::default());
+    Arc::new(built.expect("not stopped"))
 }
 
 fn cached_decisions(c: &mut Criterion) {

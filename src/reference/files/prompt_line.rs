@@ -192,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(text in "\\PC{0,5}[a-z\\n\"\\\\\u{2028}]{1,9}.", route in "[a-z]{1,9}", id in "[a-z?]{1,9}") {
+        fn what_is_written_is_read(text in "\\PC{0,5}x[a-z\\n\"\\\\\u{2028}]{1,9}.", route in "[a-z]{1,9}", id in "[a-z?]{1,9}") {
             let expected = prompt(&text, Some(&route), Some(&id));
             let mut line = Vec::new();
             write_line(&mut line, &text, expected.route.as_ref(), expected.id.as_ref()).unwrap();
