@@ -20,19 +20,22 @@ impl Kernel for Avx2<'_> {
         let Self { simd, weights } = self;
         let ones = simd.avx._mm256_set1_epi16(1);
         let mut sums: [[__m256i; 2]; R] = [[pulp::cast([0u8; 32]); 2]; R];
-        for (at, halves) in weights[at].iter().enumerate() {
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let (quads, _) = row[at].as_chunks::<4>();
-                let mut lanes: [__m256i; 2] = [pulp::cast(halves[0].offset), pulp::cast(halves[1].offset)];
-                for (quad, codes) in quads.iter().enumerate() {
-                    let codes = simd.avx._mm256_set1_epi32(i32::from_le_bytes(*codes));
-                    for (lanes, half) in lanes.iter_mut().zip(halves) {
-                        let products = simd.avx2._mm256_maddubs_epi16(codes, pulp::cast(half.weights[quad]));
-                        *lanes = simd.avx2._mm256_add_epi16(*lanes, products);
+        // One half of the columns at a time: eight sums and four vectors of weights fit the registers, with both
+        // halves the compiler spills the sums, which takes half as long again.
+        for half in 0..2 {
+            for (at, halves) in weights[at].iter().enumerate() {
+                let step = &halves[half];
+                let [first, second, third, fourth] = step.weights;
+                let vectors: [__m256i; 4] =
+                    [pulp::cast(first), pulp::cast(second), pulp::cast(third), pulp::cast(fourth)];
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let (quads, _) = row[at].as_chunks::<4>();
+                    let mut lanes: __m256i = pulp::cast(step.offset);
+                    for (codes, vector) in quads.iter().zip(vectors) {
+                        let codes = simd.avx._mm256_set1_epi32(i32::from_le_bytes(*codes));
+                        lanes = simd.avx2._mm256_add_epi16(lanes, simd.avx2._mm256_maddubs_epi16(codes, vector));
                     }
-                }
-                for (sum, lanes) in sums.iter_mut().zip(lanes) {
-                    *sum = simd.avx2._mm256_add_epi32(*sum, simd.avx2._mm256_madd_epi16(lanes, ones));
+                    sums[half] = simd.avx2._mm256_add_epi32(sums[half], simd.avx2._mm256_madd_epi16(lanes, ones));
                 }
             }
         }

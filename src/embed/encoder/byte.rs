@@ -35,7 +35,7 @@ pub(super) const CENTRE: i32 = 64;
 const MAX_LANE: f32 = 511.0;
 
 /// Rows of a register tile.
-const ROWS: usize = 4;
+const ROWS: usize = 8;
 
 /// The weights of 8 columns and 16 inputs: `weights[quad][4 * column + input of the quad]`.
 #[derive(Clone, Copy)]
@@ -312,8 +312,8 @@ impl Product<'_> {
             while row < self.rows {
                 row += match self.rows - row {
                     ROWS.. => self.tile::<S, ROWS>(kernel, row, panel),
-                    3 => self.tile::<S, 3>(kernel, row, panel),
-                    2 => self.tile::<S, 2>(kernel, row, panel),
+                    4.. => self.tile::<S, 4>(kernel, row, panel),
+                    2.. => self.tile::<S, 2>(kernel, row, panel),
                     _ => self.tile::<S, 1>(kernel, row, panel),
                 };
             }
