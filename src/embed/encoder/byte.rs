@@ -6,7 +6,7 @@
 //! same on every CPU. Groups of 64 inputs make up for the bit: an outlier spoils the scale of its group only. Against
 //! single precision that gave a mean cosine of 0.9993 where eight bits with one scale a row gave 0.9990.
 
-use pulp::{NullaryFnOnce, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::cpu::{ByteArch, Cpu};
 use super::finish::Finish;
@@ -48,6 +48,7 @@ pub(super) struct Step {
 }
 
 /// A vector of VNNI: four inputs of 16 columns.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Wide(pub [u8; 64]);
@@ -56,6 +57,7 @@ pub(super) struct Wide(pub [u8; 64]);
 pub(super) type Steps = [[Step; 2]; STEPS];
 
 /// The same for VNNI: [quad].
+#[cfg(target_arch = "x86_64")]
 pub(super) type Quads = [Wide; GROUP / 4];
 
 /// Packed weights: [panel][group].
@@ -366,10 +368,11 @@ pub(super) trait Kernel: Copy {
 }
 
 /// A closure for [`Simd::vectorize`].
+#[cfg(target_arch = "x86_64")]
 struct Run<'a, K>(Product<'a>, K);
 
 #[cfg(target_arch = "x86_64")]
-impl NullaryFnOnce for Run<'_, super::avx2::Avx2<'_>> {
+impl pulp::NullaryFnOnce for Run<'_, super::avx2::Avx2<'_>> {
     type Output = ();
 
     #[inline(always)]
