@@ -45,7 +45,7 @@
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index` | |
 //! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`), pulp |
-//! | `embed` | `model` | candle, tokenizers |
+//! | `embed` | `model` | candle, tokenizers, pulp (only `embed/encoder`) |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it

@@ -158,8 +158,9 @@ impl Worker {
         let tokens = catch_unwind(AssertUnwindSafe(|| self.tokeniser.tokenise(&text)));
         match tokens.unwrap_or_else(|_| Err(self.panicked("tokenising"))) {
             Ok(tokens) => {
-                if tokens.tail.is_none() {
-                    self.meter.load().tokenised(text.len(), tokens.count());
+                // Of a text that is read in part, or is mostly white space, nothing can be learned about others.
+                if tokens.tail.is_none() && tokens.seen >= 1.0 {
+                    self.meter.load().tokenised(text.trim().len(), tokens.count());
                 }
                 Some(Taken { tokens, deadline, queued_at, taken_at, reply, charge, estimate })
             }

@@ -8,7 +8,9 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::cpu::{ByteArch, Cpu};
+#[cfg(target_arch = "x86_64")]
+use super::cpu::ByteArch;
+use super::cpu::Cpu;
 use super::finish::Finish;
 use super::math;
 
