@@ -240,8 +240,8 @@ impl WithSimd for Quantise<'_> {
                 let codes = codes.as_flattened_mut();
                 *scale = match (<&[f32; GROUP]>::try_from(values), <&mut [u8; GROUP]>::try_from(&mut *codes)) {
                     // The length is a constant here: the loops have no rest.
-                    (Ok(values), Ok(codes)) => quantise_group::<S>(values, codes, self.centre),
-                    (_, _) => quantise_group::<S>(values, codes, self.centre),
+                    (Ok(values), Ok(codes)) => quantise_group(values, codes, self.centre),
+                    (_, _) => quantise_group(values, codes, self.centre),
                 };
             }
         }
@@ -250,7 +250,7 @@ impl WithSimd for Quantise<'_> {
 
 /// Returns the scale, and what the code `centre` stands for.
 #[inline(always)]
-fn quantise_group<S: Simd>(values: &[f32], codes: &mut [u8], centre: f32) -> (f32, f32) {
+fn quantise_group(values: &[f32], codes: &mut [u8], centre: f32) -> (f32, f32) {
     let (least, greatest) = range(values);
     let span = greatest - least;
     // A group of numbers so small that their inverse could overflow is a group of zeros.
@@ -258,7 +258,8 @@ fn quantise_group<S: Simd>(values: &[f32], codes: &mut [u8], centre: f32) -> (f3
     let inverse = 1.0 / scale;
     let zero = math::round(-least * inverse);
     for (code, value) in codes.iter_mut().zip(values) {
-        let code_value = math::mul_add::<S>(*value, inverse, zero);
+        // Not fused: every instruction set must round to the same code.
+        let code_value = *value * inverse + zero;
         let code_value = if code_value < 0.0 { 0.0 } else { code_value };
         let code_value = if code_value > MAX_CODE { MAX_CODE } else { code_value };
         *code = math::round_to_byte(code_value);
