@@ -21,7 +21,7 @@ impl Kernel for Avx2<'_> {
         let ones = simd.avx._mm256_set1_epi16(1);
         let mut sums: [[__m256i; 2]; R] = [[pulp::cast([0u8; 32]); 2]; R];
         // One half of the columns at a time: eight sums and four vectors of weights fit the registers, with both
-        // halves the compiler spills the sums, which takes half as long again.
+        // halves the compiler keeps the weights there and spills the sums.
         for half in 0..2 {
             for (at, halves) in weights[at].iter().enumerate() {
                 let step = &halves[half];
