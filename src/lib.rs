@@ -84,6 +84,7 @@ pub mod provider;
 pub mod publish;
 pub mod reference;
 pub mod routing;
+mod rpc_code;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

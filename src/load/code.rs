@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::rpc_code::NAMES;
+
 /// See <https://github.com/grpc/grpc/blob/master/doc/statuscodes.md>. Codes that it does not know are UNKNOWN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Code(u8);
@@ -23,26 +25,6 @@ impl Failure {
         Self { code, answered: false }
     }
 }
-
-const NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
 
 impl Code {
     pub(super) const OK: Self = Self(0);

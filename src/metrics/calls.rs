@@ -6,27 +6,7 @@ use std::sync::{Arc, OnceLock};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Result};
 
 use super::book::Book;
-
-/// The codes of gRPC by number, named as its documentation does.
-const CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
+use crate::rpc_code::NAMES;
 
 const CANCELLED: usize = 1;
 const UNKNOWN: usize = 2;
@@ -47,7 +27,7 @@ struct Method {
     name: String,
     all: IntCounterVec,
     /// Looked up when a code is first met, so that only those that occur are shown.
-    by_code: [OnceLock<Option<IntCounter>>; CODES.len()],
+    by_code: [OnceLock<Option<IntCounter>>; NAMES.len()],
     /// `None` for what may last for ever, such as a watch of the health.
     under_way: Option<IntGauge>,
 }
@@ -86,7 +66,7 @@ impl Calls {
 
 impl Method {
     fn count(&self, code: usize, calls: u64) {
-        let Some((slot, name)) = self.by_code.get(code).zip(CODES.get(code)) else { return };
+        let Some((slot, name)) = self.by_code.get(code).zip(NAMES.get(code)) else { return };
         let counter = slot.get_or_init(|| self.all.get_metric_with_label_values(&[self.name.as_str(), name]).ok());
         if let Some(counter) = counter {
             counter.inc_by(calls);
@@ -104,7 +84,7 @@ impl Call {
     /// How it ended: the number of a gRPC code, as text. Anything else counts as UNKNOWN.
     pub fn ended(&mut self, code: &[u8]) {
         let number = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
-        self.code = Some(number.filter(|number| *number < CODES.len()).unwrap_or(UNKNOWN));
+        self.code = Some(number.filter(|number| *number < NAMES.len()).unwrap_or(UNKNOWN));
     }
 }
 

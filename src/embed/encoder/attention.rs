@@ -49,14 +49,12 @@ impl AttentionScratch {
     }
 }
 
-/// Attention of the queries of some tokens to the keys and values of their whole sequence.
+/// Attention of one sequence's tokens to each other.
 pub(super) struct Attention<'a> {
     pub heads: Heads,
     /// (tokens, 3 hidden): query, already divided by the root of the head's size, key and value of the sequence.
     pub projected: &'a [f32],
-    /// The tokens whose queries are answered.
-    pub queries: std::ops::Range<usize>,
-    /// (queries, hidden)
+    /// (tokens, hidden)
     pub context: &'a mut [f32],
     pub scratch: &'a mut AttentionScratch,
 }
@@ -74,8 +72,8 @@ impl Attention<'_> {
             keys.fill_transposed(&self.projected[hidden + part..], size, tokens, stride);
             values.fill(&self.projected[2 * hidden + part..], tokens, size, stride);
             let score_stride = keys.padded(tokens);
-            for first in self.queries.clone().step_by(QUERIES) {
-                let rows = QUERIES.min(self.queries.end - first);
+            for first in (0..tokens).step_by(QUERIES) {
+                let rows = QUERIES.min(tokens - first);
                 cpu.arch.dispatch(Product {
                     input: &self.projected[first * stride + part..],
                     input_stride: stride,
@@ -88,7 +86,7 @@ impl Attention<'_> {
                 });
                 let scored = &mut scores[..rows * score_stride];
                 cpu.arch.dispatch(Softmax { scores: scored, stride: score_stride, tokens });
-                let at = (first - self.queries.start) * hidden + part;
+                let at = first * hidden + part;
                 cpu.arch.dispatch(Product {
                     input: scores,
                     input_stride: score_stride,

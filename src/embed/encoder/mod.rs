@@ -28,7 +28,7 @@ pub use cpu::InstructionSet;
 pub use linear::Precision;
 
 use self::cpu::Cpu;
-use self::network::{Alone, Network, Scratch};
+use self::network::{Network, Scratch};
 use self::shape::Shape;
 use self::weights::WeightFile;
 use super::bert::BertSource;
@@ -72,7 +72,7 @@ impl Encoder {
     fn run(&mut self, batch: &[&[u32]], mut pool: impl FnMut(&[f32])) -> Result<(), EmbedError> {
         let sequences = self.network.check(batch)?;
         let hidden = self.network.hidden();
-        let output = self.network.forward(&sequences, 0..sequences.tokens(), &mut self.scratch, &mut Alone);
+        let output = self.network.forward(&sequences, &mut self.scratch);
         sequences.spans().for_each(|span| pool(&output[span.start * hidden..span.end * hidden]));
         Ok(())
     }

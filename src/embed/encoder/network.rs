@@ -32,30 +32,16 @@ pub(super) struct Sequences<'a>(&'a [&'a [u32]]);
 
 /// Memory of the forward pass, kept from one to the next.
 pub(super) struct Scratch {
-    /// (own tokens, hidden)
+    /// (tokens, hidden)
     hidden: Vec<f32>,
     /// (tokens, 3 hidden)
     projected: Vec<f32>,
-    /// (own tokens, hidden)
+    /// (tokens, hidden)
     context: Vec<f32>,
-    /// (own tokens, intermediate)
+    /// (tokens, intermediate)
     wide: Vec<f32>,
     codes: Activations,
     attention: AttentionScratch,
-}
-
-/// Where threads that share one forward pass meet: each computes some of the tokens, and needs the keys and values of
-/// all.
-pub(super) trait Meeting {
-    /// Called once a layer: gives away the rows `own` of `projected` (tokens, 3 hidden), and fills in the others.
-    fn exchange(&mut self, layer: usize, own: Range<usize>, projected: &mut [f32]);
-}
-
-/// A thread that computes everything by itself.
-pub(super) struct Alone;
-
-impl Meeting for Alone {
-    fn exchange(&mut self, _layer: usize, _own: Range<usize>, _projected: &mut [f32]) {}
 }
 
 impl Network {
@@ -114,37 +100,25 @@ impl Network {
         }
     }
 
-    /// Computes the last layer's output for the tokens `own` (counted over all sequences): (own tokens, hidden). A
-    /// warm `scratch` that has seen as many tokens before is not allocated to.
-    pub fn forward<'s>(
-        &self,
-        sequences: &Sequences<'_>,
-        own: Range<usize>,
-        scratch: &'s mut Scratch,
-        meeting: &mut dyn Meeting,
-    ) -> &'s [f32] {
+    /// Computes the last layer's output: (tokens, hidden). A warm `scratch` that has seen as many tokens before is not
+    /// allocated to.
+    pub fn forward<'s>(&self, sequences: &Sequences<'_>, scratch: &'s mut Scratch) -> &'s [f32] {
         let Self { cpu, shape, .. } = self;
-        let (cpu, hidden, tokens, rows) = (*cpu, shape.hidden_size, sequences.tokens(), own.len());
-        scratch.hidden.resize(rows * hidden, 0.0);
+        let (cpu, hidden, tokens) = (*cpu, shape.hidden_size, sequences.tokens());
+        scratch.hidden.resize(tokens * hidden, 0.0);
         scratch.projected.resize(tokens * 3 * hidden, 0.0);
-        scratch.context.resize(rows * hidden, 0.0);
-        scratch.wide.resize(rows * shape.intermediate_size, 0.0);
+        scratch.context.resize(tokens * hidden, 0.0);
+        scratch.wide.resize(tokens * shape.intermediate_size, 0.0);
         let Scratch { hidden: state, projected, context, wide, codes, attention } = scratch;
-        codes.reserve(rows, shape.intermediate_size.max(hidden));
-        self.look_up(sequences, &own, state);
+        codes.reserve(tokens, shape.intermediate_size.max(hidden));
+        self.look_up(sequences, state);
         self.norm.apply(cpu, state);
-        for (number, layer) in self.layers.iter().enumerate() {
-            let mine = &mut projected[own.start * 3 * hidden..own.end * 3 * hidden];
-            layer.projection.apply(cpu, state, codes, mine, Finish::Store);
-            meeting.exchange(number, own.clone(), projected);
+        for layer in &self.layers {
+            layer.projection.apply(cpu, state, codes, projected, Finish::Store);
             for span in sequences.spans() {
-                let (start, end) = (span.start.max(own.start), span.end.min(own.end));
-                if start < end {
-                    let queries = start - span.start..end - span.start;
-                    let projected = &projected[span.start * 3 * hidden..span.end * 3 * hidden];
-                    let context = &mut context[(start - own.start) * hidden..(end - own.start) * hidden];
-                    Attention { heads: shape.heads(), projected, queries, context, scratch: attention }.run(cpu);
-                }
+                let context = &mut context[span.start * hidden..span.end * hidden];
+                let projected = &projected[span.start * 3 * hidden..span.end * 3 * hidden];
+                Attention { heads: shape.heads(), projected, context, scratch: attention }.run(cpu);
             }
             layer.attended.apply(cpu, context, codes, state, Finish::Add);
             layer.attended_norm.apply(cpu, state);
@@ -156,10 +130,9 @@ impl Network {
     }
 
     /// Adds word and position embeddings.
-    fn look_up(&self, sequences: &Sequences<'_>, own: &Range<usize>, state: &mut [f32]) {
+    fn look_up(&self, sequences: &Sequences<'_>, state: &mut [f32]) {
         let hidden = self.hidden();
         let tokens = sequences.0.iter().flat_map(|tokens| tokens.iter().enumerate());
-        let tokens = tokens.skip(own.start).take(own.len());
         for ((position, &id), state) in tokens.zip(state.chunks_exact_mut(hidden)) {
             let word = &self.words[id as usize * hidden..][..hidden];
             let position = &self.positions[position * hidden..][..hidden];
