@@ -45,12 +45,14 @@
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index` | |
 //! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`), pulp |
-//! | `embed` | `model` | candle, tokenizers, pulp (only `embed/encoder`) |
+//! | `embed` | `model` | tokenizers |
+//! | `embed/encoder` (the crate `semroute-encoder`) | nothing | candle, pulp |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
 //! is needed without any embedding, and `publish`, because building a version needs the vote of `classify`, which
-//! stands above `reference`.
+//! stands above `reference`. The encoder is a crate of its own, because its loops want optimisation in every profile and
+//! the rest wants to compile fast.
 //!
 //! # Invariants
 //!

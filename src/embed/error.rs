@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use semroute_encoder::EncoderError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     #[error("the embedding queue is full ({capacity} prompts are waiting)")]
@@ -25,41 +27,19 @@ pub enum EmbedError {
     WrongDimension { expected: usize, found: usize },
     #[error("the model gave {found} embeddings for {expected} texts")]
     WrongCount { expected: usize, found: usize },
-    #[error("token id {id} is out of range, the vocabulary has {vocabulary} entries")]
-    TokenOutOfRange { id: u32, vocabulary: usize },
-    #[error("there are no tokens to embed")]
-    NoTokens,
-    #[error("{tokens} tokens, the model has positions for {most}")]
-    TooManyTokens { tokens: usize, most: usize },
     #[error("the text could not be tokenised")]
     Tokenise(#[source] tokenizers::Error),
-    #[error("the model's forward pass failed")]
-    Forward(#[source] candle_core::Error),
     /// What the panic said is left out: it may quote the prompt.
     #[error("{step} panicked")]
     Panicked { step: &'static str },
-    #[error("{path} could not be read")]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
     #[error("{path} is not a valid tokenizer")]
     BadTokenizer {
         path: PathBuf,
         #[source]
         source: tokenizers::Error,
     },
-    #[error("{path} is not the configuration of a BERT encoder: {what}")]
-    BadConfig { path: PathBuf, what: String },
-    #[error("{path} does not hold the weights that its config.json describes")]
-    BadWeights {
-        path: PathBuf,
-        #[source]
-        source: candle_core::Error,
-    },
-    #[error("{path}: value {at} of tensor {tensor} is {value}")]
-    WeightNotFinite { path: PathBuf, tensor: String, at: usize, value: f32 },
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
     #[error("an embedding thread could not be started")]
     Spawn(#[source] std::io::Error),
 }

@@ -5,10 +5,9 @@
 
 mod admission;
 mod batch;
-mod bert;
 mod busy;
+mod embedder;
 mod embedding;
-mod encoder;
 mod error;
 mod excerpt;
 mod load;
@@ -27,22 +26,17 @@ mod worker;
 use std::time::Duration;
 
 pub use batch::BatchLimits;
-pub use bert::{BertSource, CandleBert};
+pub use embedder::Embedder;
 pub use embedding::Embedding;
-pub use encoder::{Encoder, EncoderConfig, InstructionSet, Precision};
 pub use error::EmbedError;
 pub use queue::{EmbedQueue, EmbedWorkers, Pace, QueueConfig};
 pub use stats::QueueStats;
 pub use tokenise::{TextTokeniser, Tokens};
 pub use tuning::{Tuned, tune};
 
-pub use crate::model::Pooling;
-
-/// Runs a model. Owned by one thread.
-pub trait Embedder: Send {
-    /// One unit vector for each row of token ids. A row is never empty and never longer than the model's maximum.
-    fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError>;
-}
+pub use semroute_encoder::{
+    BertSource, CandleBert, Encoder, EncoderConfig, EncoderError, InstructionSet, Pooling, Precision,
+};
 
 /// An embedding and what it took.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use semroute_encoder::Pooling;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ModelError, Result};
@@ -19,25 +20,6 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const POOLING: &str = "1_Pooling/config.json";
 pub(super) const REQUIRED: [&str; 3] = [CONFIG, TOKENIZER, WEIGHTS];
-
-/// How the vectors of a text's tokens become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pooling {
-    /// Their mean, padding left out.
-    Mean,
-    /// That of the first token, `[CLS]`.
-    Cls,
-}
-
-impl Pooling {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mean => "mean",
-            Self::Cls => "cls",
-        }
-    }
-}
 
 /// A file of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -4,7 +4,8 @@ use std::io::BufRead;
 use std::path::Path;
 
 use semroute::embed::{
-    BertSource, CandleBert, EmbedError, Embedder, Encoder, EncoderConfig, InstructionSet, Precision, TextTokeniser,
+    BertSource, CandleBert, EmbedError, Embedder, Encoder, EncoderConfig, EncoderError, InstructionSet, Precision,
+    TextTokeniser,
 };
 use semroute::model::{Registry, Silent};
 use serde::Deserialize;
@@ -109,10 +110,16 @@ async fn tokens_that_the_model_cannot_read_are_refused() {
     let mut encoder = encoder(&source, Precision::Int8, None);
     let ok: &[u32] = &[101, 7592, 102];
     let refused = |encoder: &mut Encoder, ids: &[u32]| encoder.embed(&[ok, ids]).unwrap_err();
-    assert!(matches!(refused(&mut encoder, &[]), EmbedError::NoTokens));
-    assert!(matches!(refused(&mut encoder, &[101, 30_522]), EmbedError::TokenOutOfRange { id: 30_522, .. }));
+    assert!(matches!(refused(&mut encoder, &[]), EmbedError::Encoder(EncoderError::NoTokens)));
+    assert!(matches!(
+        refused(&mut encoder, &[101, 30_522]),
+        EmbedError::Encoder(EncoderError::TokenOutOfRange { id: 30_522, .. })
+    ));
     let many = vec![101; 513];
-    assert!(matches!(refused(&mut encoder, &many), EmbedError::TooManyTokens { tokens: 513, most: 512 }));
+    assert!(matches!(
+        refused(&mut encoder, &many),
+        EmbedError::Encoder(EncoderError::TooManyTokens { tokens: 513, most: 512 })
+    ));
     assert!(encoder.embed(&[]).unwrap().is_empty());
     assert_eq!(encoder.embed(&[ok]).unwrap().len(), 1, "a refusal leaves nothing behind");
 }
@@ -151,11 +158,11 @@ async fn files_that_disagree_are_refused_with_the_reason() {
     let path = folder.path().join("model.safetensors");
     std::fs::write(&path, &weights).unwrap();
     let fault = Encoder::load(&BertSource { weights: path.clone(), ..source.clone() }, EncoderConfig::default()).err();
-    let Some(EmbedError::WeightNotFinite { tensor, at, .. }) = fault else { panic!("{fault:?}") };
+    let Some(EncoderError::WeightNotFinite { tensor, at, .. }) = fault else { panic!("{fault:?}") };
     assert_eq!((tensor.as_str(), at), ("encoder.layer.5.output.dense.weight", 384 * 1536 - 1));
     std::fs::write(&path, &weights[..end / 2]).unwrap();
     let fault = Encoder::load(&BertSource { weights: path, ..source }, EncoderConfig::default());
-    assert!(matches!(fault.err(), Some(EmbedError::BadWeights { .. })), "a truncated file");
+    assert!(matches!(fault.err(), Some(EncoderError::BadWeights { .. })), "a truncated file");
 }
 
 #[tokio::test(flavor = "multi_thread")]

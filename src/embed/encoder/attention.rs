@@ -3,10 +3,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::cpu::Cpu;
-use super::finish::Finish;
-use super::float::{Panels, Product};
-use super::math;
+use crate::cpu::Cpu;
+use crate::finish::Finish;
+use crate::float::{Panels, Product};
+use crate::math;
 
 /// Queries whose scores are computed before they are used: few, so that they stay in the first cache.
 const QUERIES: usize = 12;

@@ -6,7 +6,7 @@ use std::arch::x86_64::__m256i;
 
 use pulp::x86::V3;
 
-use super::byte::{COLUMNS, Codes, Kernel, Steps};
+use crate::byte::{COLUMNS, Codes, Kernel, Steps};
 
 #[derive(Clone, Copy)]
 pub(super) struct Avx2<'a> {

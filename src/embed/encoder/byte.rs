@@ -9,10 +9,10 @@
 use pulp::{Simd, WithSimd};
 
 #[cfg(target_arch = "x86_64")]
-use super::cpu::ByteArch;
-use super::cpu::Cpu;
-use super::finish::Finish;
-use super::math;
+use crate::cpu::ByteArch;
+use crate::cpu::Cpu;
+use crate::finish::Finish;
+use crate::math;
 
 /// Inputs that share their scales.
 pub(super) const GROUP: usize = 64;
@@ -299,7 +299,7 @@ impl Product<'_> {
         match (cpu.bytes, &self.weights.panels) {
             #[cfg(target_arch = "x86_64")]
             (ByteArch::Avx2(simd), Panels::Steps(weights)) => {
-                simd.vectorize(Run(self, super::avx2::Avx2 { simd, weights }));
+                simd.vectorize(Run(self, crate::avx2::Avx2 { simd, weights }));
             }
             #[cfg(target_arch = "x86_64")]
             (ByteArch::Vnni(vnni), Panels::Quads(quads)) => vnni.run(self, quads),
@@ -375,7 +375,7 @@ pub(super) trait Kernel: Copy {
 struct Run<'a, K>(Product<'a>, K);
 
 #[cfg(target_arch = "x86_64")]
-impl pulp::NullaryFnOnce for Run<'_, super::avx2::Avx2<'_>> {
+impl pulp::NullaryFnOnce for Run<'_, crate::avx2::Avx2<'_>> {
     type Output = ();
 
     #[inline(always)]
@@ -427,8 +427,8 @@ impl Kernel for Plain<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::cpu::InstructionSet;
     use super::*;
+    use crate::cpu::InstructionSet;
 
     /// A product on one instruction set.
     fn product(set: InstructionSet, input: &[f32], inputs: usize, weights: &[f32], bias: &[f32]) -> Vec<f32> {

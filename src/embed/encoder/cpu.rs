@@ -39,7 +39,7 @@ pub(super) enum ByteArch {
     #[cfg(target_arch = "x86_64")]
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "x86_64")]
-    Vnni(super::vnni::Vnni),
+    Vnni(crate::vnni::Vnni),
 }
 
 impl ByteArch {
@@ -47,7 +47,7 @@ impl ByteArch {
     pub fn centre(self) -> f32 {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => super::byte::CENTRE as f32,
+            Self::Avx2(_) => crate::byte::CENTRE as f32,
             #[cfg(target_arch = "x86_64")]
             Self::Vnni(_) => 0.0,
             Self::Portable => 0.0,
@@ -73,7 +73,7 @@ impl Cpu {
             (None, Some(v3)) => Arch::V3(v3),
             (None, None) => Arch::Scalar,
         };
-        let vnni = v4.and_then(super::vnni::Vnni::try_new);
+        let vnni = v4.and_then(crate::vnni::Vnni::try_new);
         let bytes = match (vnni, v3) {
             (Some(vnni), _) => ByteArch::Vnni(vnni),
             (None, Some(v3)) => ByteArch::Avx2(v3),

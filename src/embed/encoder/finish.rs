@@ -2,7 +2,7 @@
 
 use pulp::Simd;
 
-use super::math;
+use crate::math;
 
 /// Activation of the feed-forward layer (`hidden_act` of config.json).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]

@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::cpu::Cpu;
-use super::finish::Finish;
+use crate::cpu::Cpu;
+use crate::finish::Finish;
 
 /// Rows of a register tile: with two vectors of columns that makes 12 sums, 2 vectors of weights and one of input,
 /// which fit the 16 registers of AVX2.
@@ -177,8 +177,8 @@ fn sums<S: Simd, const R: usize>(simd: S, mut rows: [&[f32]; R], weights: &[f32]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::cpu::InstructionSet;
     use super::*;
+    use crate::cpu::InstructionSet;
 
     proptest! {
         #[test]

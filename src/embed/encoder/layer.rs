@@ -1,11 +1,11 @@
 //! One layer of the encoder: attention, then the feed-forward part, each with its residual and normalisation.
 
-use super::super::error::EmbedError;
-use super::cpu::Cpu;
-use super::linear::{Linear, Precision};
-use super::norm::LayerNorm;
-use super::shape::Shape;
-use super::weights::Scope;
+use crate::cpu::Cpu;
+use crate::error::EncoderError;
+use crate::linear::{Linear, Precision};
+use crate::norm::LayerNorm;
+use crate::shape::Shape;
+use crate::weights::Scope;
 
 pub(super) struct Layer {
     /// To query, key and value at once: (hidden, 3 hidden). The query is divided by the root of the head's size.
@@ -18,9 +18,9 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub fn load(cpu: Cpu, precision: Precision, shape: &Shape, from: &Scope<'_>) -> Result<Self, EmbedError> {
+    pub fn load(cpu: Cpu, precision: Precision, shape: &Shape, from: &Scope<'_>) -> Result<Self, EncoderError> {
         let (hidden, wide, epsilon) = (shape.hidden_size, shape.intermediate_size, shape.layer_norm_eps);
-        let linear = |name: &str, inputs, outputs| -> Result<Linear, EmbedError> {
+        let linear = |name: &str, inputs, outputs| -> Result<Linear, EncoderError> {
             let (weights, bias) = from.scope(name).linear(inputs, outputs)?;
             Ok(Linear::new(cpu, precision, &weights, bias))
         };
@@ -35,7 +35,7 @@ impl Layer {
     }
 }
 
-fn projection(cpu: Cpu, precision: Precision, shape: &Shape, from: &Scope<'_>) -> Result<Linear, EmbedError> {
+fn projection(cpu: Cpu, precision: Precision, shape: &Shape, from: &Scope<'_>) -> Result<Linear, EncoderError> {
     let hidden = shape.hidden_size;
     let (mut weights, mut bias) = (Vec::with_capacity(3 * hidden * hidden), Vec::with_capacity(3 * hidden));
     let root = (shape.heads().size as f32).sqrt();

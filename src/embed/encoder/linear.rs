@@ -1,9 +1,9 @@
 //! A linear layer in the precision that was chosen.
 
-use super::byte::{self, Activations, ByteWeights};
-use super::cpu::Cpu;
-use super::finish::Finish;
-use super::float::{self, Panels};
+use crate::byte::{self, Activations, ByteWeights};
+use crate::cpu::Cpu;
+use crate::finish::Finish;
+use crate::float::{self, Panels};
 
 /// Precision of the linear layers; the rest is always computed in single precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]

@@ -4,16 +4,16 @@ use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::super::error::EmbedError;
-use super::attention::{Attention, AttentionScratch};
-use super::byte::Activations;
-use super::cpu::Cpu;
-use super::finish::Finish;
-use super::layer::Layer;
-use super::linear::Precision;
-use super::norm::LayerNorm;
-use super::shape::Shape;
-use super::weights::WeightFile;
+use crate::attention::{Attention, AttentionScratch};
+use crate::byte::Activations;
+use crate::cpu::Cpu;
+use crate::error::EncoderError;
+use crate::finish::Finish;
+use crate::layer::Layer;
+use crate::linear::Precision;
+use crate::norm::LayerNorm;
+use crate::shape::Shape;
+use crate::weights::WeightFile;
 
 /// Packed for the CPU at hand; shared by all threads.
 pub(super) struct Network {
@@ -45,7 +45,7 @@ pub(super) struct Scratch {
 }
 
 impl Network {
-    pub fn load(cpu: Cpu, precision: Precision, shape: Shape, file: &WeightFile) -> Result<Self, EmbedError> {
+    pub fn load(cpu: Cpu, precision: Precision, shape: Shape, file: &WeightFile) -> Result<Self, EncoderError> {
         let (hidden, epsilon) = (shape.hidden_size, shape.layer_norm_eps);
         let embeddings = file.scope("embeddings");
         let words = embeddings.tensor("word_embeddings.weight", &[shape.vocab_size, hidden])?;
@@ -60,7 +60,7 @@ impl Network {
         let layers = (0..shape.num_hidden_layers)
             .into_par_iter()
             .map(|number| Layer::load(cpu, precision, &shape, &file.scope(format!("encoder.layer.{number}"))))
-            .collect::<Result<Vec<Layer>, EmbedError>>()?;
+            .collect::<Result<Vec<Layer>, EncoderError>>()?;
         Ok(Self { cpu, shape, words, positions, norm, layers })
     }
 
@@ -73,17 +73,17 @@ impl Network {
     }
 
     /// Checks a batch. `TokenOutOfRange`, `NoTokens` or `TooManyTokens` for what the model cannot read.
-    pub fn check<'a>(&self, batch: &'a [&'a [u32]]) -> Result<Sequences<'a>, EmbedError> {
+    pub fn check<'a>(&self, batch: &'a [&'a [u32]]) -> Result<Sequences<'a>, EncoderError> {
         let Shape { vocab_size: vocabulary, max_position_embeddings: most, .. } = self.shape;
         for tokens in batch {
             if tokens.is_empty() {
-                return Err(EmbedError::NoTokens);
+                return Err(EncoderError::NoTokens);
             }
             if tokens.len() > most {
-                return Err(EmbedError::TooManyTokens { tokens: tokens.len(), most });
+                return Err(EncoderError::TooManyTokens { tokens: tokens.len(), most });
             }
             if let Some(&id) = tokens.iter().find(|id| **id as usize >= vocabulary) {
-                return Err(EmbedError::TokenOutOfRange { id, vocabulary });
+                return Err(EncoderError::TokenOutOfRange { id, vocabulary });
             }
         }
         Ok(Sequences(batch))

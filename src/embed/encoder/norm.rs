@@ -2,8 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::cpu::Cpu;
-use super::math;
+use crate::cpu::Cpu;
+use crate::math;
 
 /// Independent sums, which the compiler keeps in registers.
 const LANES: usize = 32;

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::attention::Heads;
-use super::finish::Activation;
+use crate::attention::Heads;
+use crate::finish::Activation;
 
 /// The fields of config.json that the encoder is built from. Others (dropout, labels) do not matter for inference.
 #[derive(Debug, Clone, Deserialize)]

@@ -7,7 +7,7 @@ use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32};
 use pulp::core_arch::x86::Avx512vnni;
 use pulp::x86::V4;
 
-use super::byte::{COLUMNS, Codes, Kernel, Product, Quads};
+use crate::byte::{COLUMNS, Codes, Kernel, Product, Quads};
 
 /// Proof that the CPU has AVX-512 with VNNI.
 #[derive(Debug, Clone, Copy)]

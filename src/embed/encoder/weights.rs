@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 
-use super::super::error::EmbedError;
-use super::norm::LayerNorm;
+use crate::error::EncoderError;
+use crate::norm::LayerNorm;
 
 /// The tensors of one file.
 pub(super) struct WeightFile {
@@ -22,10 +22,10 @@ pub(super) struct Scope<'a> {
 }
 
 impl WeightFile {
-    pub fn open(path: &Path) -> Result<Self, EmbedError> {
-        let bytes = std::fs::read(path).map_err(|source| EmbedError::Read { path: path.to_owned(), source })?;
+    pub fn open(path: &Path) -> Result<Self, EncoderError> {
+        let bytes = std::fs::read(path).map_err(|source| EncoderError::Read { path: path.to_owned(), source })?;
         let tensors = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu)
-            .map_err(|source| EmbedError::BadWeights { path: path.to_owned(), source })?;
+            .map_err(|source| EncoderError::BadWeights { path: path.to_owned(), source })?;
         let bare = tensors.contains_tensor("embeddings.word_embeddings.weight");
         let tensors = if bare { tensors } else { tensors.pp("bert") };
         Ok(Self { path: path.to_owned(), tensors })
@@ -42,27 +42,27 @@ impl Scope<'_> {
     }
 
     /// The values of tensor `name`, row-major.
-    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EmbedError> {
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, EncoderError> {
         let name = format!("{}.{name}", self.name);
-        let bad = |source| EmbedError::BadWeights { path: self.file.path.clone(), source };
+        let bad = |source| EncoderError::BadWeights { path: self.file.path.clone(), source };
         let tensor = self.file.tensors.get(shape, &name).map_err(bad)?;
         let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(bad)?;
         match values.iter().position(|value| !value.is_finite()) {
             Some(at) => {
                 let value = values[at];
-                Err(EmbedError::WeightNotFinite { path: self.file.path.clone(), tensor: name, at, value })
+                Err(EncoderError::WeightNotFinite { path: self.file.path.clone(), tensor: name, at, value })
             }
             None => Ok(values),
         }
     }
 
     /// Weights, row-major (outputs, inputs), and bias of a linear layer.
-    pub fn linear(&self, inputs: usize, outputs: usize) -> Result<(Vec<f32>, Vec<f32>), EmbedError> {
+    pub fn linear(&self, inputs: usize, outputs: usize) -> Result<(Vec<f32>, Vec<f32>), EncoderError> {
         Ok((self.tensor("weight", &[outputs, inputs])?, self.tensor("bias", &[outputs])?))
     }
 
     /// Files converted from TensorFlow call the gain `gamma` and the shift `beta`.
-    pub fn layer_norm(&self, components: usize, epsilon: f32) -> Result<LayerNorm, EmbedError> {
+    pub fn layer_norm(&self, components: usize, epsilon: f32) -> Result<LayerNorm, EncoderError> {
         let old = self.file.tensors.contains_tensor(&format!("{}.gamma", self.name));
         let (gain, shift) = if old { ("gamma", "beta") } else { ("weight", "bias") };
         let (gain, shift) = (self.tensor(gain, &[components])?, self.tensor(shift, &[components])?);

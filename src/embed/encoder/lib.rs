@@ -3,13 +3,15 @@
 //! What candle-transformers computes, computed otherwise: weights packed once for the vectors at hand, query, key and
 //! value in one product, bias, activation and residual applied while the product is in registers, products of bytes
 //! (`Precision::Int8`) where they are faster, sequences end to end instead of padded, and no memory allocated by a
-//! warm forward pass. [`super::CandleBert`] stays as what tests compare with.
+//! warm forward pass. [`CandleBert`] stays as what tests compare with.
 
 mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod byte;
+mod candle;
 mod cpu;
+mod error;
 mod finish;
 mod float;
 mod layer;
@@ -18,22 +20,24 @@ mod math;
 mod network;
 mod norm;
 mod shape;
+mod source;
 #[cfg(target_arch = "x86_64")]
 mod vnni;
 mod weights;
 
+use std::ops::Range;
 use std::sync::Arc;
 
+pub use candle::CandleBert;
 pub use cpu::InstructionSet;
+pub use error::EncoderError;
 pub use linear::Precision;
+pub use source::{BertSource, Pooling};
 
 use self::cpu::Cpu;
 use self::network::{Network, Scratch};
 use self::shape::Shape;
 use self::weights::WeightFile;
-use super::bert::BertSource;
-use super::error::EmbedError;
-use super::{Embedder, Embedding, Pooling};
 
 /// How the encoder computes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +59,7 @@ impl Encoder {
     ///
     /// Errors: `Read`; `BadConfig` for a file that no BERT has, or that disagrees with `source`; `BadWeights` for
     /// tensors that are missing or of another shape; `WeightNotFinite`.
-    pub fn load(source: &BertSource, config: EncoderConfig) -> Result<Self, EmbedError> {
+    pub fn load(source: &BertSource, config: EncoderConfig) -> Result<Self, EncoderError> {
         let shape = read_shape(source)?;
         let cpu = Cpu::detect(config.instruction_set);
         let network = Network::load(cpu, config.precision, shape, &WeightFile::open(&source.weights)?)?;
@@ -68,28 +72,21 @@ impl Encoder {
         self.network.cpu().describe()
     }
 
-    /// Runs the model and hands the output of each sequence, (tokens, hidden), to `pool`.
-    fn run(&mut self, batch: &[&[u32]], mut pool: impl FnMut(&[f32])) -> Result<(), EmbedError> {
+    /// One pooled vector, not normalised, for each row of token ids: (batch, hidden).
+    ///
+    /// Errors: `TokenOutOfRange`, `NoTokens`, `TooManyTokens`.
+    pub fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<f32>>, EncoderError> {
         let sequences = self.network.check(batch)?;
-        let hidden = self.network.hidden();
+        let (pooling, hidden) = (self.pooling, self.network.hidden());
         let output = self.network.forward(&sequences, &mut self.scratch);
-        sequences.spans().for_each(|span| pool(&output[span.start * hidden..span.end * hidden]));
-        Ok(())
+        let pooled = |span: Range<usize>| pool(&output[span.start * hidden..span.end * hidden], hidden, pooling);
+        Ok(sequences.spans().map(pooled).collect())
     }
 }
 
 impl Clone for Encoder {
     fn clone(&self) -> Self {
         Self { network: Arc::clone(&self.network), pooling: self.pooling, scratch: self.network.scratch() }
-    }
-}
-
-impl Embedder for Encoder {
-    fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError> {
-        let (pooling, hidden) = (self.pooling, self.network.hidden());
-        let mut pooled = Vec::with_capacity(batch.len());
-        self.run(batch, |output| pooled.push(pool(output, hidden, pooling)))?;
-        pooled.into_iter().map(Embedding::normalised).collect()
     }
 }
 
@@ -109,10 +106,10 @@ fn pool(output: &[f32], hidden: usize, pooling: Pooling) -> Vec<f32> {
     }
 }
 
-fn read_shape(source: &BertSource) -> Result<Shape, EmbedError> {
+fn read_shape(source: &BertSource) -> Result<Shape, EncoderError> {
     let path = &source.config;
-    let bad = |what: String| EmbedError::BadConfig { path: path.clone(), what };
-    let text = std::fs::read_to_string(path).map_err(|source| EmbedError::Read { path: path.clone(), source })?;
+    let bad = |what: String| EncoderError::BadConfig { path: path.clone(), what };
+    let text = std::fs::read_to_string(path).map_err(|source| EncoderError::Read { path: path.clone(), source })?;
     let shape = Shape::parse(&text).map_err(bad)?;
     if shape.hidden_size != source.dimension {
         return Err(bad(format!("hidden_size is {}, the model's dimension {}", shape.hidden_size, source.dimension)));

@@ -1,28 +1,16 @@
-//! The BERT encoder of candle-transformers with pooling, as an [`Embedder`]. Weights are shared between workers.
+//! The BERT encoder of candle-transformers with pooling: what tests and benches compare with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
 
-use super::embedding::Embedding;
-use super::error::EmbedError;
-use super::{Embedder, Pooling};
+use crate::error::EncoderError;
+use crate::source::{BertSource, Pooling};
 
-/// What turns the files of a model into an encoder.
-#[derive(Debug, Clone)]
-pub struct BertSource {
-    pub config: PathBuf,
-    pub weights: PathBuf,
-    pub pooling: Pooling,
-    /// Expected length of an embedding; `BadConfig` if the model's hidden size differs.
-    pub dimension: usize,
-    /// Tokens of the longest input; `BadConfig` if the model has fewer positions.
-    pub max_tokens: usize,
-}
-
+/// Weights are shared between clones.
 #[derive(Clone)]
 pub struct CandleBert {
     model: Arc<BertModel>,
@@ -32,32 +20,38 @@ pub struct CandleBert {
 
 impl CandleBert {
     /// Loads config.json and model.safetensors (read whole, checked against the configuration's shapes).
-    pub fn load(source: &BertSource) -> Result<Self, EmbedError> {
+    pub fn load(source: &BertSource) -> Result<Self, EncoderError> {
         let config = read_config(source)?;
         let path = &source.weights;
-        let bytes = std::fs::read(path).map_err(|source| EmbedError::Read { path: path.clone(), source })?;
-        let bad = |source| EmbedError::BadWeights { path: path.clone(), source };
+        let bytes = std::fs::read(path).map_err(|source| EncoderError::Read { path: path.clone(), source })?;
+        let bad = |source| EncoderError::BadWeights { path: path.clone(), source };
         let weights = VarBuilder::from_buffered_safetensors(bytes, DType::F32, &Device::Cpu).map_err(bad)?;
         let model = BertModel::load(weights, &config).map_err(bad)?;
         Ok(Self { model: Arc::new(model), vocabulary: config.vocab_size, pooling: source.pooling })
     }
 
+    /// One pooled vector, not normalised, for each row of token ids: (batch, hidden). `TokenOutOfRange`, `Forward`.
+    pub fn encode(&self, batch: &[&[u32]]) -> Result<Vec<Vec<f32>>, EncoderError> {
+        let (ids, mask) = self.tensors(batch)?;
+        self.forward(&ids, &mask).map_err(EncoderError::Forward)
+    }
+
     /// Token ids of one length each row, and 1 where a token stands, 0 where padding does: (batch, longest).
-    fn tensors(&self, batch: &[&[u32]]) -> Result<(Tensor, Tensor), EmbedError> {
+    fn tensors(&self, batch: &[&[u32]]) -> Result<(Tensor, Tensor), EncoderError> {
         let longest = batch.iter().map(|ids| ids.len()).max().unwrap_or(0);
         let mut ids = vec![0u32; batch.len() * longest];
         let mut mask = vec![0u32; batch.len() * longest];
         for (row, tokens) in batch.iter().enumerate() {
             if let Some(&id) = tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
-                return Err(EmbedError::TokenOutOfRange { id, vocabulary: self.vocabulary });
+                return Err(EncoderError::TokenOutOfRange { id, vocabulary: self.vocabulary });
             }
             let span = row * longest..row * longest + tokens.len();
             ids[span.clone()].copy_from_slice(tokens);
             mask[span].fill(1);
         }
         let shape = (batch.len(), longest);
-        let ids = Tensor::from_vec(ids, shape, &Device::Cpu).map_err(EmbedError::Forward)?;
-        let mask = Tensor::from_vec(mask, shape, &Device::Cpu).map_err(EmbedError::Forward)?;
+        let ids = Tensor::from_vec(ids, shape, &Device::Cpu).map_err(EncoderError::Forward)?;
+        let mask = Tensor::from_vec(mask, shape, &Device::Cpu).map_err(EncoderError::Forward)?;
         Ok((ids, mask))
     }
 
@@ -76,18 +70,10 @@ impl CandleBert {
     }
 }
 
-impl Embedder for CandleBert {
-    fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError> {
-        let (ids, mask) = self.tensors(batch)?;
-        let rows = self.forward(&ids, &mask).map_err(EmbedError::Forward)?;
-        rows.into_iter().map(Embedding::normalised).collect()
-    }
-}
-
-fn read_config(source: &BertSource) -> Result<Config, EmbedError> {
+fn read_config(source: &BertSource) -> Result<Config, EncoderError> {
     let path: &Path = &source.config;
-    let bad = |what: String| EmbedError::BadConfig { path: path.to_owned(), what };
-    let text = std::fs::read_to_string(path).map_err(|source| EmbedError::Read { path: path.to_owned(), source })?;
+    let bad = |what: String| EncoderError::BadConfig { path: path.to_owned(), what };
+    let text = std::fs::read_to_string(path).map_err(|source| EncoderError::Read { path: path.to_owned(), source })?;
     let config: Config = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
     if let Some(kind) = config.model_type.as_deref().filter(|kind| *kind != "bert") {
         return Err(bad(format!("model_type is {kind:?}, only \"bert\" can be run")));
