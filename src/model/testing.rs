@@ -210,7 +210,9 @@ fn answer(mut stream: TcpStream, weights: Weights, log: &Mutex<Vec<String>>) -> 
     let half = &bytes[..bytes.len() / 2];
     match weights {
         Weights::Redirected if !path.starts_with("/elsewhere/") => {
-            let head = format!("HTTP/1.1 302 Found\r\nlocation: /elsewhere/{name}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let head = format!(
+                "HTTP/1.1 302 Found\r\nlocation: /elsewhere/{name}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            );
             stream.write_all(head.as_bytes()).ok()
         }
         Weights::Good | Weights::Redirected => ok(bytes).and_then(|()| stream.write_all(bytes).ok()),
@@ -224,7 +226,9 @@ fn answer(mut stream: TcpStream, weights: Weights, log: &Mutex<Vec<String>>) -> 
             stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").ok()?;
             stream.write_all(&vec![0; bytes.len() + 1]).ok()
         }
-        Weights::NotFound => stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok(),
+        Weights::NotFound => {
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").ok()
+        }
     }
 }
 
