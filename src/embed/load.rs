@@ -143,18 +143,20 @@ impl Load {
         Some(Forecast { wait: seconds(wait), finish: seconds(finish), alone })
     }
 
-    /// Whether a request whose turn has come, and which still counts as waiting, can no longer be done in time: what
-    /// the forecast did not foresee. One behind which nothing waits is given its chance.
-    pub(super) fn is_hopeless(&self, tokens: usize, deadline: Instant, now: Instant) -> bool {
-        let Some(cost) = self.cost.get().filter(|_| self.waiting.prompts > 1) else { return false };
+    /// The time that a request takes whose turn has come, and which still counts as waiting, if that is longer than it
+    /// has: what the forecast did not foresee. One behind which nothing waits is given its chance.
+    pub(super) fn too_late(&self, tokens: usize, deadline: Instant, now: Instant) -> Option<Duration> {
+        let cost = self.cost.get().filter(|_| self.waiting.prompts > 1)?;
         let behind = self.waiting.tokens.saturating_sub(tokens);
-        now + seconds(self.pass_time(tokens, behind, cost)) > deadline
+        let needed = seconds(self.pass_time(tokens, behind, cost));
+        (now + needed > deadline).then_some(needed)
     }
 
-    /// A text is answered with its whole batch, in which there may be as much beside it as there is `beside` it in
-    /// the queue.
+    /// A text is answered with its whole batch, in which there may be a worker's share of what is `beside` it in the
+    /// queue.
     fn pass_time(&self, tokens: usize, beside: usize, cost: f64) -> f64 {
-        let companions = self.limits.batch_tokens.saturating_sub(tokens).min(beside);
+        let share = beside.div_ceil(self.passes.len().max(1));
+        let companions = self.limits.batch_tokens.saturating_sub(tokens).min(share);
         (tokens + companions) as f64 * cost
     }
 
@@ -262,8 +264,8 @@ mod tests {
         check(&load, now, 50, 60, false);
         check(&load, now + millis(30), 20, 30, false);
         load.join(90);
-        // Free in 100 and in 50, 90 to do: both are at 120.
-        check(&load, now, 120, 220, false);
+        // Free in 100 and in 50, 90 to do: both are at 120. One of them takes half of the 90 along with it.
+        check(&load, now, 120, 175, false);
         load.leave(90);
         assert_eq!(load.waiting(), Waiting::default());
     }
@@ -292,14 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_in_time_when_its_turn_comes_is_hopeless() {
+    fn what_cannot_be_done_in_time_when_its_turn_comes_is_told() {
         let now = Instant::now();
         let mut load = Load::new(1, LIMITS, Some(PACE), now);
         load.join(50);
-        assert!(!load.is_hopeless(50, now + millis(1), now), "it is alone");
+        assert_eq!(load.too_late(50, now + millis(1), now), None, "it is alone");
         load.join(20);
-        assert!(load.is_hopeless(50, now + millis(69), now));
-        assert!(!load.is_hopeless(50, now + millis(71), now));
+        assert_eq!(load.too_late(50, now + millis(69), now), Some(millis(70)));
+        assert_eq!(load.too_late(50, now + millis(71), now), None);
     }
 
     #[test]

@@ -70,8 +70,16 @@ impl Charge {
     }
 
     pub(super) fn lift(&self) {
+        if self.lifted.load(Ordering::Relaxed) {
+            return;
+        }
+        self.lift_from(&mut self.meter.load());
+    }
+
+    /// `load` is that of its meter, locked.
+    pub(super) fn lift_from(&self, load: &mut Load) {
         if !self.lifted.swap(true, Ordering::Relaxed) {
-            self.meter.load().leave(self.tokens);
+            load.leave(self.tokens);
         }
     }
 

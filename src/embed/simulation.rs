@@ -172,11 +172,11 @@ impl Simulation {
         while texts.len() < share {
             let Some(grown) = self.queue.front().and_then(|text| size.with(1, text.tokens, BATCH)) else { break };
             let Some(text) = self.queue.pop_front() else { break };
-            let hopeless = text
+            let too_late = text
                 .deadline
-                .is_some_and(|deadline| deadline <= now || self.load.is_hopeless(text.estimate, deadline, now));
+                .is_some_and(|deadline| deadline <= now || self.load.too_late(text.estimate, deadline, now).is_some());
             self.load.leave(text.estimate);
-            if hopeless {
+            if too_late {
                 self.course.expired += 1;
                 continue;
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, select};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::admission::retry;
 use super::batch::{BatchLimits, BatchSize, fair_share};
 use super::embedding::Embedding;
 use super::error::EmbedError;
@@ -149,9 +150,9 @@ impl Worker {
         let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), |charge| charge.tokens());
         let reply = self.awaited(deadline, reply)?;
         let taken_at = Instant::now();
-        if deadline.is_some_and(|deadline| self.meter.load().is_hopeless(estimate, deadline, taken_at)) {
-            self.counters().expired.add(1);
-            let _ = reply.send(Err(EmbedError::DeadlineExceeded));
+        if let Some(error) = deadline.and_then(|deadline| self.would_expire(estimate, deadline, taken_at)) {
+            self.counters().refused_deadline.add(1);
+            let _ = reply.send(Err(error));
             return None;
         }
         // The tokeniser meets whatever people send; a panic in it must not take the worker, and a core, away.
@@ -170,6 +171,15 @@ impl Worker {
                 None
             }
         }
+    }
+
+    /// The refusal of a request whose turn has come too late.
+    fn would_expire(&self, tokens: usize, deadline: Instant, now: Instant) -> Option<EmbedError> {
+        let load = self.meter.load();
+        let needed = load.too_late(tokens, deadline, now)?;
+        let left = deadline.saturating_duration_since(now);
+        let retry_after = retry(load.drained_in(now).unwrap_or_default());
+        Some(EmbedError::WouldExpire { needed, left, retry_after })
     }
 
     /// Adds what else may go with the first; also returns one that was taken and did not fit.
@@ -231,7 +241,7 @@ impl Worker {
             estimated: batch.iter().map(|taken| taken.estimate).sum(),
             counted: rows.iter().map(|row| row.len()).sum(),
         };
-        self.meter.load().begin(self.number, tokens, since, begun);
+        self.begin(batch, tokens, since, begun);
         let result = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&rows)))
             .unwrap_or_else(|_| Err(self.panicked("the forward pass")));
         self.meter.load().end(self.number, since, result.is_ok(), Instant::now());
@@ -249,6 +259,13 @@ impl Worker {
         batch.iter().map(pooled).collect()
     }
 
+    /// At one stroke its requests no longer wait and are under way: whoever asks in between must find them.
+    fn begin(&self, batch: &[Taken], tokens: PassTokens, since: Instant, begun: Instant) {
+        let mut load = self.meter.load();
+        batch.iter().filter_map(|taken| taken.charge.as_ref()).for_each(|charge| charge.lift_from(&mut load));
+        load.begin(self.number, tokens, since, begun);
+    }
+
     fn answer(&self, taken: Taken, embedding: Embedding, begun: Instant, computed: Duration) {
         let (tokens, seen) = (taken.tokens.count(), taken.tokens.seen);
         let counters = self.counters();
@@ -260,13 +277,14 @@ impl Worker {
         }
     }
 
-    /// Takes the request out of the reckoning of what waits.
-    fn still_awaited(&self, mut taken: Taken) -> Option<Taken> {
-        if let Some(charge) = taken.charge.take() {
-            charge.lift();
-        }
-        let reply = self.awaited(taken.deadline, taken.reply)?;
-        Some(Taken { reply, ..taken })
+    /// A request that nobody waits for any more is taken out of the reckoning of what waits.
+    fn still_awaited(&self, taken: Taken) -> Option<Taken> {
+        let Taken { reply, charge, .. } = taken;
+        let Some(reply) = self.awaited(taken.deadline, reply) else {
+            charge.inspect(|charge| charge.lift());
+            return None;
+        };
+        Some(Taken { reply, charge, ..taken })
     }
 
     /// The way back to the caller, if he is still there and his deadline has not passed.

@@ -13,7 +13,7 @@ use super::verify::{Depth, FileReport, FileStatus, inspect};
 use crate::reference::Fingerprint;
 
 /// Bump it when the way from text to vector changes in this crate: stored vectors are then made anew.
-const FORMAT: &str = "semroute-embedding-1";
+const FORMAT: &str = "semroute-embedding-2";
 /// 64 bits of the hash: enough to tell a handful of models apart, short enough to read out.
 const FINGERPRINT_DIGITS: usize = 16;
 

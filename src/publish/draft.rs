@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::error::BuildError;
-use super::load::{self, Rows};
+use super::load::{self, NonePrompts, Rows};
 use crate::embed::Embedding;
 use crate::index::{BuildWatch, IndexConfig, Stopped, VectorMatrix, VectorMatrixBuilder};
 use crate::reference::{
-    Fingerprint, PromptEdit, Reference, ReferenceId, Route, RouteIndex, SetEdit, SetVersion, Snapshot, StoreError,
-    TextHash, VersionState,
+    Fingerprint, NO_ROUTE, PromptEdit, Reference, ReferenceId, Route, RouteIndex, SetEdit, SetVersion, Snapshot,
+    StoreError, TextHash, VersionState,
 };
 
 /// Takes prompts with their embeddings one by one.
@@ -17,18 +17,24 @@ pub struct Draft {
     routes: Vec<Route>,
     references: Vec<Reference>,
     vectors: VectorMatrixBuilder,
+    none: NonePrompts,
 }
 
 impl Draft {
     pub fn new(edit: &SetEdit, routes: &[Route], dimension: usize) -> Self {
-        let mut routes = routes.to_vec();
+        let mut routes: Vec<Route> = routes.iter().filter(|route| !route.is_none()).cloned().collect();
         routes.sort_by(|a, b| a.name.cmp(&b.name));
         let vectors = VectorMatrix::with_capacity(0, dimension);
-        Self { edit: edit.clone(), routes, references: Vec::new(), vectors }
+        Self { edit: edit.clone(), routes, references: Vec::new(), vectors, none: NonePrompts::default() }
     }
 
     /// `UnknownRoute` if the prompt's route is not among the routes.
     pub fn push(&mut self, prompt: &PromptEdit, embedding: &Embedding) -> Result<(), BuildError> {
+        if prompt.route.as_str() == NO_ROUTE {
+            self.none.texts.push(prompt.text.as_str().into());
+            self.none.embeddings.push(embedding.clone());
+            return Ok(());
+        }
         let set = || self.edit.name.clone();
         let route = self.routes.binary_search_by(|route| route.name.cmp(&prompt.route));
         let route = route.map_err(|_| StoreError::UnknownRoute { set: set(), route: prompt.route.clone() })?;
@@ -56,7 +62,8 @@ impl Draft {
             created_at: 0,
             report: String::new(),
         };
-        let rows = Rows { version, references: self.references, vectors: Arc::new(self.vectors.finish()) };
+        let vectors = Arc::new(self.vectors.finish());
+        let rows = Rows { version, references: self.references, vectors, none: self.none };
         load::index(rows, config, watch)
     }
 }

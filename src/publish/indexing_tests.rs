@@ -3,6 +3,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
+use super::super::load::NonePrompts;
 use super::*;
 use crate::embed::Embedding;
 use crate::index::{IndexChoice, VectorMatrix};
@@ -46,7 +47,7 @@ fn rows(number: Version, rows: &[usize]) -> Rows {
     let Texts { version, references } = texts(number, rows);
     let mut vectors = VectorMatrix::with_capacity(rows.len(), DIMENSION);
     rows.iter().for_each(|at| vectors.push(&vector(*at)).unwrap());
-    Rows { version, references, vectors: Arc::new(vectors.finish()) }
+    Rows { version, references, vectors: Arc::new(vectors.finish()), none: NonePrompts::default() }
 }
 
 fn saved(indexing: &Indexing, number: Version) -> Option<index::Saved> {
@@ -154,5 +155,10 @@ async fn work_tells_how_far_it_is_and_stops_when_nobody_waits() {
 }
 
 fn without_texts(rows: &Rows) -> Rows {
-    Rows { version: rows.version.clone(), references: Vec::new(), vectors: Arc::clone(&rows.vectors) }
+    Rows {
+        version: rows.version.clone(),
+        references: Vec::new(),
+        vectors: Arc::clone(&rows.vectors),
+        none: NonePrompts::default(),
+    }
 }

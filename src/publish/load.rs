@@ -6,8 +6,8 @@ use super::error::BuildError;
 use crate::embed::Embedding;
 use crate::index::{self, BuildWatch, IndexConfig, IndexReport, Stopped, VectorMatrix};
 use crate::reference::{
-    Fingerprint, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot, SnapshotId, Store,
-    StoreError, VersionPrompt, VersionText,
+    Fingerprint, NO_ROUTE, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot, SnapshotId,
+    Store, StoreError, VersionPrompt, VersionText,
 };
 
 /// Prompts read from the store at a time.
@@ -21,6 +21,14 @@ pub(super) struct Rows {
     pub version: SetVersion,
     pub references: Vec<Reference>,
     pub vectors: Arc<VectorMatrix>,
+    pub none: NonePrompts,
+}
+
+/// Prompts that belong to no route: learned from, never a neighbour.
+#[derive(Default)]
+pub(super) struct NonePrompts {
+    pub texts: Vec<Arc<str>>,
+    pub embeddings: Vec<Embedding>,
 }
 
 /// The rows of a version without vectors, for an index that has them.
@@ -39,6 +47,7 @@ pub(super) async fn read(
     let version = prepared(version, model)?;
     let mut references = Vec::with_capacity(version.prompts as usize);
     let mut vectors = VectorMatrix::with_capacity(version.prompts as usize, dimension);
+    let mut none = NonePrompts::default();
     let mut after: Option<ReferenceId> = None;
     loop {
         let page = store.version_prompts(&version.set, version.version, after.as_ref(), PAGE).await?;
@@ -48,12 +57,17 @@ pub(super) async fn read(
             let VersionPrompt { id, route, text, embedding } = prompt;
             let bad = |source| BuildError::StoredEmbedding { set: version.set.clone(), id: id.to_string(), source };
             let embedding = Embedding::stored(embedding, dimension).map_err(bad)?;
+            if route.as_str() == NO_ROUTE {
+                none.texts.push(text.into());
+                none.embeddings.push(embedding);
+                continue;
+            }
             vectors.push(&embedding).map_err(bad)?;
             let route = route_index(&version, &route)?;
             references.push(Reference { id, route, text: text.into() });
         }
     }
-    Ok(Rows { version, references, vectors: Arc::new(vectors.finish()) })
+    Ok(Rows { version, references, vectors: Arc::new(vectors.finish()), none })
 }
 
 /// Reads the texts alone.
@@ -69,20 +83,21 @@ pub(super) async fn read_texts(
         let page = store.version_texts(&version.set, version.version, after.as_ref(), TEXTS_PAGE).await?;
         let Some(last) = page.last() else { return Ok(Texts { version, references }) };
         after = Some(last.id.clone());
-        for VersionText { id, route, text } in page {
+        for VersionText { id, route, text } in page.into_iter().filter(|prompt| prompt.route.as_str() != NO_ROUTE) {
             let route = route_index(&version, &route)?;
             references.push(Reference { id, route, text: text.into() });
         }
     }
 }
 
-/// A version of the running model, with its routes in the order of a snapshot.
+/// A version of the running model, with its routes in the order of a snapshot, which has none for no route.
 fn prepared(version: SetVersion, model: &Fingerprint) -> Result<SetVersion, BuildError> {
     if version.model != *model {
         let (set, stored) = (version.set.clone(), version.model.clone());
         return Err(BuildError::OtherModel { set, version: version.version, stored, running: model.clone() });
     }
     let mut routes = version.routes.clone();
+    routes.retain(|route| !route.is_none());
     routes.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(SetVersion { routes, ..version })
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod name;
+mod policy;
 mod snapshot;
 mod store;
 mod types;
@@ -11,9 +12,10 @@ pub use files::{
     read_labelled, read_labelled_set, read_set, write_line, write_set_toml,
 };
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
+pub use policy::{CostPolicy, Fallback, SetPolicy};
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{
-    Fallback, Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision,
-    Route, SetEdit, SetPolicy, SetVersion, TextHash, Version, VersionPrompt, VersionState, VersionText,
+    Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision, Route,
+    SetEdit, SetVersion, TextHash, Version, VersionPrompt, VersionState, VersionText,
 };

@@ -85,7 +85,7 @@ name!(
     "reference set name"
 );
 name!(
-    /// Name of a route, for example `code-writing`. The word `none` is reserved: it means that no route applies.
+    /// Name of a route, for example `code-writing`. The word `none` is reserved: what bears it belongs to no route.
     RouteName,
     "route name"
 );

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::name::{ReferenceId, SetName};
-use super::types::{Fingerprint, Route, SetPolicy, Version};
+use super::policy::SetPolicy;
+use super::types::{Fingerprint, Route, Version};
 use crate::embed::Embedding;
 use crate::index::{IndexReport, VectorIndex};
 

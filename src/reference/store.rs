@@ -127,6 +127,10 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&ReferenceId>,
         limit: u32,
     ) -> Result<Vec<VersionText>>;
+    /// Keeps what was fitted to a version's prompts, replacing what stands there. It goes with the version.
+    async fn put_decision_model(&self, set: &SetName, version: Version, model: &[u8]) -> Result<()>;
+    /// What was put last; `None` if nothing was.
+    async fn decision_model(&self, set: &SetName, version: Version) -> Result<Option<Vec<u8>>>;
     /// Makes a version `Ready` with its report and live, in one transaction: `previous` becomes what was published.
     /// `EmbeddingsMissing` if it is not complete. Versions other than the published, the previous, the newest `keep`
     /// and one that is being built are removed, with embeddings that no version or draft uses any more: those of a

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::name::{ReferenceId, RouteName, SetName, TargetName};
+use super::policy::{SetPolicy, outside};
 
 /// Longest text of a reference prompt in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
 
-/// The reserved route name: the answer that no route applies. No route may bear it.
+/// The reserved route name. Its prompts are examples of what no route is for; no prompt is ever sent there, so that it
+/// has no targets and no bounds of its own.
 pub const NO_ROUTE: &str = "none";
 
 /// SHA-256 of a reference prompt's text: the key under which its embedding is kept.
@@ -57,62 +59,6 @@ pub type Version = u64;
 
 /// Number of a resource's revision, from 1: grows with every change; 0 means that it does not exist yet.
 pub type Revision = u64;
-
-/// What the answer is when neither the neighbours nor the LLM stage are sure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum Fallback {
-    /// The likeliest route, marked as a guess.
-    #[default]
-    BestGuess,
-    /// A named route.
-    DefaultRoute(RouteName),
-    /// No route.
-    Abstain,
-}
-
-/// When a set's neighbours are trusted to decide alone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SetPolicy {
-    /// Least share of the vote that the winner needs, in [0, 1].
-    pub min_score: f32,
-    /// Least distance between the shares of the winner and the second, in [0, 1].
-    pub min_margin: f32,
-    /// Least cosine similarity of the winner's nearest reference prompt, in [-1, 1].
-    pub min_similarity: f32,
-    pub fallback: Fallback,
-}
-
-impl Default for SetPolicy {
-    fn default() -> Self {
-        Self { min_score: 0.5, min_margin: 0.1, min_similarity: 0.3, fallback: Fallback::BestGuess }
-    }
-}
-
-impl SetPolicy {
-    /// What is wrong: the name of each faulty field with what it must be. Empty if the policy is valid.
-    pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        faults.extend(outside("min_score", self.min_score, 0.0, 1.0));
-        faults.extend(outside("min_margin", self.min_margin, 0.0, 1.0));
-        faults.extend(outside("min_similarity", self.min_similarity, -1.0, 1.0));
-        if let Fallback::DefaultRoute(route) = &self.fallback {
-            faults.extend(reserved("fallback", route));
-        }
-        faults
-    }
-}
-
-/// NaN is outside of every range.
-fn outside(field: &'static str, value: f32, least: f32, most: f32) -> Option<(&'static str, String)> {
-    let inside = (least..=most).contains(&value);
-    (!inside).then(|| (field, format!("must be between {least} and {most}, not {value}")))
-}
-
-fn reserved(field: &'static str, route: &RouteName) -> Option<(&'static str, String)> {
-    (route.as_str() == NO_ROUTE).then(|| (field, format!("must not be the reserved route name {NO_ROUTE}")))
-}
 
 /// A named, versioned collection of reference prompts. `revision` is that of its draft: it grows with every change
 /// of the set, of a route or of a prompt.
@@ -172,9 +118,22 @@ impl Route {
 
     /// What is wrong: the name of each faulty field with what it must be. Empty if the route is valid.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults: Vec<_> = reserved("name", &self.name).into_iter().collect();
-        faults.extend(Self::bound_faults(self.min_score, self.min_similarity));
+        let mut faults = Self::bound_faults(self.min_score, self.min_similarity);
+        if self.is_none() {
+            let given = [
+                ("min_score", self.min_score.is_some()),
+                ("min_similarity", self.min_similarity.is_some()),
+                ("targets", !self.targets.is_empty()),
+            ];
+            let what = || format!("must not be given for the reserved route {NO_ROUTE}");
+            faults.extend(given.into_iter().filter(|(_, given)| *given).map(|(field, _)| (field, what())));
+        }
         faults
+    }
+
+    /// Whether it is the reserved one, whose prompts belong to no route.
+    pub fn is_none(&self) -> bool {
+        self.name.as_str() == NO_ROUTE
     }
 
     /// What is wrong with a route's own bounds.
@@ -291,31 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn policies_are_checked() {
-        let good = SetPolicy::default();
-        let none = RouteName::new(NO_ROUTE).unwrap();
-        let cases = [
-            (good.clone(), vec![]),
-            (SetPolicy { min_score: 0.0, min_margin: 1.0, min_similarity: -1.0, ..good.clone() }, vec![]),
-            (SetPolicy { min_score: f32::NAN, min_margin: -0.1, ..good.clone() }, vec!["min_score", "min_margin"]),
-            (SetPolicy { min_similarity: f32::INFINITY, ..good.clone() }, vec!["min_similarity"]),
-            (SetPolicy { fallback: Fallback::DefaultRoute(none), ..good }, vec!["fallback"]),
-        ];
-        for (policy, expected) in cases {
-            assert_eq!(fields(policy.faults()), expected, "{policy:?}");
-        }
-    }
-
-    #[test]
     fn routes_are_checked() {
         let route = Route::named(RouteName::new("maths").unwrap());
         assert_eq!(fields(route.faults()), Vec::<&str>::new());
-        let bad = Route {
-            name: RouteName::new(NO_ROUTE).unwrap(),
-            min_score: Some(1.1),
-            min_similarity: Some(f32::NAN),
-            ..route
-        };
-        assert_eq!(fields(bad.faults()), ["name", "min_score", "min_similarity"]);
+        let bad = Route { min_score: Some(1.1), min_similarity: Some(f32::NAN), ..route };
+        assert_eq!(fields(bad.faults()), ["min_score", "min_similarity"]);
+
+        let none = Route::named(RouteName::new(NO_ROUTE).unwrap());
+        assert_eq!(fields(none.faults()), Vec::<&str>::new());
+        let none = Route { min_score: Some(0.5), targets: vec![TargetName::new("t").unwrap()], ..none };
+        assert_eq!(fields(none.faults()), ["min_score", "targets"]);
     }
 }

@@ -96,7 +96,13 @@ async fn after_a_publish_nothing_old_is_answered() {
 async fn verdicts_are_kept_and_failures_are_not() {
     let scripts = [Script::error(500, "oops"), Script::completion(&json!({"route": "cooking"}).to_string())];
     let provider = Scripted::start(scripts).await;
-    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback: Fallback::BestGuess };
+    let policy = SetPolicy {
+        min_score: 1.0,
+        min_margin: 1.0,
+        min_similarity: 1.0,
+        fallback: Fallback::BestGuess,
+        ..SetPolicy::default()
+    };
     let llm = "[llm]\nprovider = 'p0'\nmodel = 'judge'";
     let server = Setup { policy, ..Setup::providers(&[provider.address()], llm) }.start().await;
     let shown = async |request: pb::RouteRequest| {

@@ -15,7 +15,7 @@ const MATHS: &str = "what is 7 times 8?";
 
 /// Nothing reaches these bounds, so that every prompt is doubtful. Provider `p0` is the LLM stage's, and no target.
 async fn unsure(provider: &Scripted, fallback: Fallback, llm: &str) -> TestServer {
-    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback };
+    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback, ..SetPolicy::default() };
     let llm = format!("[llm]\nprovider = 'p0'\nmodel = 'judge'\n{llm}\n");
     Setup { policy, ..Setup::providers(&[provider.address()], &llm) }.start().await
 }
@@ -238,7 +238,13 @@ async fn an_llm_that_hangs_leaves_time_for_the_completion() {
     let judge = Scripted::start([Script::hang()]).await;
     let answers = late(Duration::from_millis(500), "");
     let target = Scripted::start([answers]).await;
-    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback: Fallback::BestGuess };
+    let policy = SetPolicy {
+        min_score: 1.0,
+        min_margin: 1.0,
+        min_similarity: 1.0,
+        fallback: Fallback::BestGuess,
+        ..SetPolicy::default()
+    };
     let more = "sets.small.routes.maths.targets = ['p1']\n[llm]\nprovider = 'p0'\nmodel = 'judge'\ntimeout = '20s'";
     let server = Setup { policy, ..Setup::providers(&[judge.address(), target.address()], more) }.start().await;
     let mut request = Request::new(complete_request(MATHS));

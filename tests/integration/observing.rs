@@ -119,7 +119,13 @@ async fn what_is_served_is_told() {
 async fn prompts_that_are_not_decided_are_counted() {
     let setup = "embedding.queue_capacity = 1\nembedding.workers = 1\n[llm]\nprovider = 'p0'\nmodel = 'judge'";
     let silent = Scripted::start([Script::hang()]).await;
-    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback: Fallback::Abstain };
+    let policy = SetPolicy {
+        min_score: 1.0,
+        min_margin: 1.0,
+        min_similarity: 1.0,
+        fallback: Fallback::Abstain,
+        ..SetPolicy::default()
+    };
     let server = Setup { policy, ..Setup::providers(&[silent.address()], setup) }.start().await;
     // More than there is room for.
     let router = server.router().await;

@@ -6,8 +6,8 @@ use super::super::pb;
 use super::super::violation::{Violations, name};
 use crate::publish::BuildReport;
 use crate::reference::{
-    Fallback, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferenceId, ReferencePrompt, ReferenceSet, Revision,
-    Route, RouteName, SetEdit, SetName, SetPolicy, TargetName, TextHash,
+    CostPolicy, Fallback, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferenceId, ReferencePrompt,
+    ReferenceSet, Revision, Route, RouteName, SetEdit, SetName, SetPolicy, TargetName, TextHash,
 };
 
 const MAX_DESCRIPTION_BYTES: usize = 4_096;
@@ -65,10 +65,6 @@ impl SetMask {
 
 /// A name that a route may bear.
 fn route_name(violations: &mut Violations, field: &str, text: &str) -> Option<RouteName> {
-    if text == NO_ROUTE {
-        violations.add(field, format!("must not be the reserved route name {NO_ROUTE}"));
-        return None;
-    }
     name(violations, field, text, RouteName::new)
 }
 
@@ -86,6 +82,11 @@ fn policy(violations: &mut Violations, policy: pb::SetPolicy) -> SetPolicy {
         pb::FallbackKind::Abstain => Fallback::Abstain,
         pb::FallbackKind::DefaultRoute => {
             match route_name(violations, "set.policy.default_route", &policy.default_route) {
+                Some(route) if route.as_str() == NO_ROUTE => {
+                    let what = format!("must not be the reserved route name {NO_ROUTE}");
+                    violations.add("set.policy.default_route", what);
+                    Fallback::BestGuess
+                }
                 Some(route) => Fallback::DefaultRoute(route),
                 None => Fallback::BestGuess,
             }
@@ -98,6 +99,9 @@ fn policy(violations: &mut Violations, policy: pb::SetPolicy) -> SetPolicy {
         violations.add("set.policy.default_route", "is given, but fallback is not FALLBACK_KIND_DEFAULT_ROUTE");
     }
     let policy = SetPolicy {
+        target_accuracy: policy.target_accuracy.unwrap_or(defaults.target_accuracy),
+        cost: policy.cost.map(Into::into),
+        min_in_scope: policy.min_in_scope,
         min_score: policy.min_score.unwrap_or(defaults.min_score),
         min_margin: policy.min_margin.unwrap_or(defaults.min_margin),
         min_similarity: policy.min_similarity.unwrap_or(defaults.min_similarity),
@@ -124,17 +128,16 @@ pub(in crate::grpc) fn route(violations: &mut Violations, route: Option<pb::Rout
     let targets = targets
         .filter_map(|(at, target)| name(violations, &format!("route.targets[{at}]"), target, TargetName::new))
         .collect();
-    for (field, what) in Route::bound_faults(route.min_score, route.min_similarity) {
-        violations.add(format!("route.{field}"), what);
-    }
-    named.map(|name| Route {
-        name,
-        description: route.description,
-        min_score: route.min_score,
-        min_similarity: route.min_similarity,
-        targets,
-        revision: 0,
-    })
+    let (description, min_score, min_similarity) = (route.description, route.min_score, route.min_similarity);
+    let faults =
+        |faults: Vec<(&'static str, String)>| faults.into_iter().map(|(field, what)| (format!("route.{field}"), what));
+    let Some(name) = named else {
+        faults(Route::bound_faults(min_score, min_similarity)).for_each(|(field, what)| violations.add(field, what));
+        return None;
+    };
+    let route = Route { name, description, min_score, min_similarity, targets, revision: 0 };
+    faults(route.faults()).for_each(|(field, what)| violations.add(field, what));
+    Some(route)
 }
 
 /// A prompt of a call that was looked at before.
@@ -225,6 +228,21 @@ impl From<ReferenceSet> for pb::ReferenceSet {
     }
 }
 
+impl From<pb::CostPolicy> for CostPolicy {
+    fn from(cost: pb::CostPolicy) -> Self {
+        let pb::CostPolicy { wrong_route_cost, llm_cost, llm_latency_cost, llm_accuracy } = cost;
+        let llm_accuracy = llm_accuracy.unwrap_or_else(CostPolicy::default_llm_accuracy);
+        Self { wrong_route_cost, llm_cost, llm_latency_cost, llm_accuracy }
+    }
+}
+
+impl From<CostPolicy> for pb::CostPolicy {
+    fn from(cost: CostPolicy) -> Self {
+        let CostPolicy { wrong_route_cost, llm_cost, llm_latency_cost, llm_accuracy } = cost;
+        Self { wrong_route_cost, llm_cost, llm_latency_cost, llm_accuracy: Some(llm_accuracy) }
+    }
+}
+
 impl From<SetPolicy> for pb::SetPolicy {
     fn from(policy: SetPolicy) -> Self {
         let (fallback, default_route) = match policy.fallback {
@@ -233,6 +251,9 @@ impl From<SetPolicy> for pb::SetPolicy {
             Fallback::DefaultRoute(route) => (pb::FallbackKind::DefaultRoute, route.to_string()),
         };
         Self {
+            target_accuracy: Some(policy.target_accuracy),
+            cost: policy.cost.map(Into::into),
+            min_in_scope: policy.min_in_scope,
             min_score: Some(policy.min_score),
             min_margin: Some(policy.min_margin),
             min_similarity: Some(policy.min_similarity),

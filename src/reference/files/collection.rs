@@ -7,7 +7,8 @@ use super::fault::{Faults, FileError, Place, Wrong};
 use super::prompt_line::PromptLine;
 use super::{SetFiles, Warning};
 use crate::reference::name::{ReferenceId, RouteName};
-use crate::reference::types::{Fallback, Precondition, PromptEdit, Route, SetEdit, TextHash};
+use crate::reference::policy::Fallback;
+use crate::reference::types::{Precondition, PromptEdit, Route, SetEdit, TextHash};
 
 #[derive(Default)]
 pub(super) struct Collection {

@@ -10,7 +10,7 @@ use super::prompt_line::each_prompt;
 use super::set_toml::SetToml;
 use super::{SetFiles, Warning};
 use crate::reference::name::{RouteName, SetName};
-use crate::reference::types::{NO_ROUTE, SetEdit};
+use crate::reference::types::SetEdit;
 
 /// The file of a folder that describes the set.
 pub const SET_FILE: &str = "set.toml";
@@ -107,9 +107,6 @@ fn read_route_file(path: &Path, collection: &mut Collection, faults: &mut Faults
 
 fn route_name(path: &Path) -> Result<RouteName, Wrong> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).ok_or(Wrong::FileName)?;
-    if stem == NO_ROUTE {
-        return Err(Wrong::ReservedRoute);
-    }
     Ok(RouteName::new(stem)?)
 }
 
@@ -118,6 +115,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::reference::NO_ROUTE;
     use crate::reference::files::{LabelledText, read_labelled};
 
     /// Reads a folder `set` of these files.
@@ -219,14 +217,13 @@ mod tests {
             ("none.jsonl", b"{\"text\": \"4\"}"),
             (" x.jsonl", b"{\"text\": \"4\"}"),
         ]);
-        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert_eq!(faults.len(), 6, "{faults:?}");
         for start in [
             "set.toml:2: min_score must be between 0 and 1, not 7",
             " x.jsonl: route name \" x\" holds",
             "a.jsonl:2: not valid UTF-8 from byte 12",
             "a.jsonl:3: the line names route b, but the file is that of route a",
             "b.jsonl:1: the same text stands at",
-            "none.jsonl: route name none is reserved",
             "set.toml: fallback names route q, which the set does not have",
         ] {
             assert!(faults.iter().any(|fault| fault.starts_with(start)), "{start:?} is not among {faults:?}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::lines::MAX_LINE_BYTES;
 use crate::reference::name::{NameError, ReferenceId, RouteName};
-use crate::reference::types::{MAX_TEXT_BYTES, NO_ROUTE};
+use crate::reference::types::MAX_TEXT_BYTES;
 
 /// So many faults are kept with their details; those beyond are counted.
 const MAX_SHOWN: usize = 50;
@@ -65,8 +65,6 @@ pub enum Wrong {
     TextTooLong { bytes: usize },
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("route name {NO_ROUTE} is reserved: it means that no route applies")]
-    ReservedRoute,
     #[error("label is {label}, but route is {route}")]
     LabelsDiffer { label: RouteName, route: RouteName },
     #[error("the line names route {line}, but the file is that of route {file}")]

@@ -8,7 +8,8 @@ use super::collection::Collection;
 use super::fault::{Faults, FileError, Place, Wrong};
 use super::prompt_line::each_prompt;
 use crate::reference::name::{ReferenceId, RouteName, SetName};
-use crate::reference::types::{NO_ROUTE, SetEdit, SetPolicy};
+use crate::reference::policy::SetPolicy;
+use crate::reference::types::SetEdit;
 
 /// A text with what it should be taken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,6 @@ pub fn read_labelled_set(path: &Path) -> Result<SetFiles, FileError> {
     let mut collection = Collection::default();
     each_prompt(path, &mut faults, |place, mut line, faults| match line.route.take() {
         None => faults.add(&place, Wrong::Missing { key: "label" }),
-        Some(route) if route.as_str() == NO_ROUTE => faults.add(&place, Wrong::ReservedRoute),
         Some(route) => collection.add(place, route, line, faults),
     })?;
     let edit = SetEdit { name, description: String::new(), policy: SetPolicy::default() };
@@ -110,7 +110,6 @@ mod tests {
             "{\"text\": \"a\", \"label\": \"y\"}\n",
             "{\"text\": \"c\"}\n",
             "nonsense\n",
-            "{\"text\": \"d\", \"label\": \"none\"}\n",
         );
         let (_folder, path) = file(content);
         assert_eq!(
@@ -120,7 +119,6 @@ mod tests {
                 "3: the same text stands at FILE:1 with route x",
                 "4: label is missing",
                 "5: not valid JSON at column 2: expected ident",
-                "6: route name none is reserved: it means that no route applies",
             ]
         );
         assert_eq!(

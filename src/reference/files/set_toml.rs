@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 
 use super::fault::{Faults, Place, Wrong};
 use crate::reference::name::{RouteName, TargetName};
-use crate::reference::types::{Route, SetEdit, SetPolicy};
+use crate::reference::policy::SetPolicy;
+use crate::reference::types::{Route, SetEdit};
 
 /// What the file says. Parts that were faulty are as if absent.
 #[derive(Debug, Default, PartialEq)]
@@ -170,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::reference::name::SetName;
-    use crate::reference::types::Fallback;
+    use crate::reference::policy::Fallback;
 
     fn read(content: &str) -> (SetToml, Vec<String>) {
         let mut faults = Faults::default();
@@ -208,6 +209,7 @@ mod tests {
             "min_score = nan\n",
             "min_margin = 2\n",
             "[routes.none]\n",
+            "targets = [\"t\"]\n",
             "[routes.maths]\n",
             "min_score = 0.5\n",
             "min_similarity = -1.5\n",
@@ -220,10 +222,10 @@ mod tests {
             "set.toml:1: unknown field `descripton`, expected `description`, `policy` or `routes`",
             "set.toml:3: min_score must be between 0 and 1, not NaN",
             "set.toml:4: min_margin must be between 0 and 1, not 2",
-            "set.toml:5: name must not be the reserved route name none",
-            "set.toml:8: min_similarity must be between -1 and 1, not -1.5",
-            "set.toml:10: target name is empty",
-            "set.toml:12: unknown field `examples`, expected one of `description`, `min_score`, `min_similarity`, `targets`",
+            "set.toml:6: targets must not be given for the reserved route none",
+            "set.toml:9: min_similarity must be between -1 and 1, not -1.5",
+            "set.toml:11: target name is empty",
+            "set.toml:13: unknown field `examples`, expected one of `description`, `min_score`, `min_similarity`, `targets`",
         ];
         assert_eq!(faults, expected);
     }

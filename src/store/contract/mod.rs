@@ -60,6 +60,7 @@ macro_rules! store_contract {
                 roll_back
                 that_are_old_are_removed
                 leave_no_unused_embeddings
+                keep_their_decision_models
             }
         }
         $crate::store::contract::store_contract! { $home at home (home):

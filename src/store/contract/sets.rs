@@ -1,11 +1,14 @@
 //! Sets: creation, change, deletion, and the revision of their drafts.
 
 use super::*;
-use crate::reference::{Fallback, StoreError};
+use crate::reference::{CostPolicy, Fallback, StoreError};
 
 pub(crate) async fn are_created_changed_and_listed_by_name(store: &impl Store) {
     assert_eq!(store.list_sets().await.unwrap(), []);
     let policy = SetPolicy {
+        target_accuracy: 0.9,
+        cost: Some(CostPolicy { wrong_route_cost: 10.0, llm_cost: 0.1, llm_latency_cost: 0.0, llm_accuracy: 0.9 }),
+        min_in_scope: Some(0.25),
         min_score: 0.1,
         min_margin: 0.3,
         min_similarity: -0.7,

@@ -244,3 +244,23 @@ pub(crate) async fn leave_no_unused_embeddings(store: &impl Store) {
     }
     assert_eq!(missing_of("m").await, ["new", "old", "stays"], "no version is of that model any more");
 }
+
+pub(crate) async fn keep_their_decision_models(store: &impl Store) {
+    with_routes(store, "a").await;
+    write(store, "a", &[edit("1", "code", "x")]).await;
+    let version = build(store, "a", "m").await.version;
+    let name = set("a");
+    assert_eq!(store.decision_model(&name, version).await.unwrap(), None);
+    store.put_decision_model(&name, version, &[]).await.unwrap();
+    store.put_decision_model(&name, version, &[0, 255, 7]).await.unwrap();
+    store.publish(&name, version, "{}", 0).await.unwrap();
+    assert_eq!(store.decision_model(&name, version).await.unwrap(), Some(vec![0, 255, 7]));
+    assert_refused!(store.put_decision_model(&name, 9, &[1]).await, StoreError::UnknownVersion { version: 9, .. });
+    assert_refused!(store.decision_model(&name, 9).await, StoreError::UnknownVersion { version: 9, .. });
+
+    for _ in 0..2 {
+        build_and_publish(store, "a", "m", 0).await;
+    }
+    assert_refused!(store.decision_model(&name, version).await, StoreError::UnknownVersion { .. });
+    store.delete_set(&name, Precondition::None).await.unwrap();
+}

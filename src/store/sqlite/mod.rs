@@ -5,6 +5,7 @@
 //! asks for the lock later could not wait for another that does the same. Reads have their own connections, and the
 //! write-ahead log keeps either from blocking the other.
 
+mod decision_models;
 mod embeddings;
 mod fault;
 mod port;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, embeddings, prompts, routes, sets, versions};
+use super::{SqliteStore, decision_models, embeddings, prompts, routes, sets, versions};
 use crate::reference::{
     Fingerprint, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, ReferenceSet, Result, Route,
     RouteName, SetEdit, SetName, SetVersion, Store, TextHash, Version, VersionPrompt, VersionText,
@@ -137,6 +137,18 @@ impl Store for SqliteStore {
     ) -> Result<Vec<VersionText>> {
         let mut work = self.read("reading a version's texts").await?;
         let outcome = versions::texts(work.connection(), set, version, after, limit).await;
+        work.finish(outcome).await
+    }
+
+    async fn put_decision_model(&self, set: &SetName, version: Version, model: &[u8]) -> Result<()> {
+        let mut work = self.write("writing a decision model").await?;
+        let outcome = decision_models::put(work.connection(), set, version, model).await;
+        work.finish(outcome).await
+    }
+
+    async fn decision_model(&self, set: &SetName, version: Version) -> Result<Option<Vec<u8>>> {
+        let mut work = self.read("reading a decision model").await?;
+        let outcome = decision_models::get(work.connection(), set, version).await;
         work.finish(outcome).await
     }
 

@@ -246,6 +246,7 @@ pub(super) async fn delete_all(db: &mut SqliteConnection, set_id: i64) -> Result
 async fn delete(db: &mut SqliteConnection, id: i64) -> Result<(), Fault> {
     for statement in [
         "DELETE FROM missing_embeddings WHERE version_id = $1",
+        "DELETE FROM decision_models WHERE version_id = $1",
         "DELETE FROM version_prompts WHERE version_id = $1",
         "DELETE FROM versions WHERE id = $1",
     ] {
