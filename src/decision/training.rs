@@ -1,0 +1,139 @@
+//! Fits of the two classifiers, on all rows or on some.
+
+use ndarray::Array2;
+
+use crate::channels::Classifiers;
+use crate::config::FitConfig;
+use crate::corpus::Corpus;
+use crate::error::FitError;
+use crate::lbfgs::{Stop, minimise};
+use crate::loss::{DenseLoss, Design, SparseLoss, Targets};
+
+/// A fit ends where another step promises less, in mean cross-entropy.
+const HEAD_GAIN: f64 = 1e-5;
+const LEXICAL_GAIN: f64 = 1e-4;
+
+const MAX_ITERATIONS: usize = 60;
+
+/// Rare classes weigh more: (mean count / count) to this power. 0 would be as counted, 1 all classes alike; the
+/// references' numbers say something of what will come, but less than a count of it would.
+const BALANCE: f32 = 0.5;
+
+/// Bounds of that factor.
+const BALANCE_RANGE: (f32, f32) = (0.1, 10.0);
+
+/// Fits on parts of a corpus.
+pub(crate) struct Trainer<'a> {
+    pub(crate) corpus: &'a Corpus,
+    pub(crate) config: &'a FitConfig,
+    preconditioner: Array2<f32>,
+    cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// What a fit leaves out and starts from.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// Whether the row (or description) is learned from.
+    pub(crate) rows: &'a dyn Fn(usize) -> bool,
+    /// Classes that exist; the others are not even wrong.
+    pub(crate) classes: &'a dyn Fn(u32) -> bool,
+    /// A fit on more rows to start from. The optimum is the same; it is only reached sooner.
+    pub(crate) start: Option<&'a Classifiers>,
+    /// Whether the lexical classifier is fitted too.
+    pub(crate) lexical: bool,
+}
+
+impl<'a> Trainer<'a> {
+    pub(crate) fn new(
+        corpus: &'a Corpus,
+        config: &'a FitConfig,
+        cancelled: &'a (dyn Fn() -> bool + Sync),
+    ) -> Self {
+        let weights = weights(corpus, config, &|_| true);
+        let total: f32 = weights.iter().sum();
+        let moments = corpus.design.moments(&weights);
+        let ridge = f64::from(config.head_ridge / total.max(1.0));
+        let preconditioner = Design::preconditioner(&moments, corpus.class_count(), ridge);
+        Self { corpus, config, preconditioner, cancelled }
+    }
+
+    /// The classifiers of a part. Classes left out are renumbered away.
+    pub(crate) fn fit(&self, part: Part) -> Result<Classifiers, FitError> {
+        let corpus = self.corpus;
+        let mut renumbered = vec![0u32; corpus.class_count()];
+        let mut count = 0;
+        for (class, number) in renumbered.iter_mut().enumerate() {
+            *number = count;
+            count += u32::from((part.classes)(class as u32));
+        }
+        let exists = |row: usize| {
+            let class = corpus.classes[row];
+            (class as usize) < corpus.class_count() && (part.classes)(class) && (part.rows)(row)
+        };
+        let weights = weights(corpus, self.config, &exists);
+        let classes: Vec<u32> =
+            corpus.classes.iter().map(|class| renumbered.get(*class as usize).copied().unwrap_or(0)).collect();
+        let targets = Targets { classes: &classes, weights: &weights, count: count as usize };
+        let (head, lexical) = rayon::join(
+            || self.head(targets, part.start),
+            || if part.lexical { self.lexical(targets, part.start) } else { Some(Vec::new()) },
+        );
+        let none = corpus.none && (part.classes)(corpus.routes as u32);
+        Ok(Classifiers {
+            routes: count as usize - usize::from(none),
+            none,
+            dimension: corpus.design.view().ncols() - 1,
+            head: head.ok_or(FitError::Cancelled)?,
+            lexical: lexical.ok_or(FitError::Cancelled)?,
+        })
+    }
+
+    fn head(&self, targets: Targets, start: Option<&Classifiers>) -> Option<Vec<f32>> {
+        let used: Vec<usize> = (0..targets.weights.len()).filter(|row| targets.weights[*row] > 0.0).collect();
+        let design = self.corpus.design.select(&used);
+        let classes: Vec<u32> = used.iter().map(|row| targets.classes[*row]).collect();
+        let weights: Vec<f32> = used.iter().map(|row| targets.weights[*row]).collect();
+        let mut loss = DenseLoss {
+            design: &design,
+            targets: Targets { classes: &classes, weights: &weights, count: targets.count },
+            ridge: self.config.head_ridge,
+            preconditioner: &self.preconditioner,
+        };
+        let size = targets.count * design.view().ncols();
+        let mut point = start.map_or_else(|| vec![0.0; size], |start| start.head.clone());
+        minimise(&mut loss, &mut point, stop(HEAD_GAIN), &self.cancelled)?;
+        Some(point)
+    }
+
+    fn lexical(&self, targets: Targets, start: Option<&Classifiers>) -> Option<Vec<f32>> {
+        let mut loss = SparseLoss::new(&self.corpus.bags, targets, self.config.lexical_ridge);
+        let size = targets.count * (self.corpus.bags.columns() + 1);
+        let mut point = start.map_or_else(|| vec![0.0; size], |start| start.lexical.clone());
+        minimise(&mut loss, &mut point, stop(LEXICAL_GAIN), &self.cancelled)?;
+        Some(point)
+    }
+}
+
+fn stop(least_gain: f64) -> Stop {
+    Stop { max_iterations: MAX_ITERATIONS, least_gain }
+}
+
+/// Weights of the rows and descriptions that `used` and that are learned from; 0 of the others.
+fn weights(corpus: &Corpus, config: &FitConfig, used: &dyn Fn(usize) -> bool) -> Vec<f32> {
+    let mut counts = vec![0usize; corpus.routes + 1];
+    let taught = |row: usize| corpus.taught[row] && used(row);
+    let prompts = (0..corpus.rows()).filter(|row| taught(*row));
+    prompts.for_each(|row| counts[corpus.classes[row] as usize] += 1);
+    let present = counts.iter().filter(|count| **count > 0).count().max(1);
+    let mean = counts.iter().sum::<usize>() as f32 / present as f32;
+    (0..corpus.classes.len())
+        .map(|row| {
+            if !taught(row) {
+                return 0.0;
+            }
+            let count = counts[corpus.classes[row] as usize].max(1) as f32;
+            let balance = (mean / count).powf(BALANCE).clamp(BALANCE_RANGE.0, BALANCE_RANGE.1);
+            if row < corpus.rows() { balance } else { balance * config.description_weight }
+        })
+        .collect()
+}
