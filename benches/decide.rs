@@ -131,7 +131,7 @@ fn queue() -> (EmbedQueue, EmbedWorkers) {
     std::fs::write(file.path(), json).expect("it is written");
     let tokeniser = TextTokeniser::from_file(file.path(), 256).expect("it tokenises");
     let batch = BatchLimits { tokens: 1024, rows: 1 };
-    let config = QueueConfig { capacity: 16, max_wait: Duration::from_secs(1), batch, pace: None };
+    let config = QueueConfig { capacity: 16, max_wait: Duration::from_secs(1), batch, niceness: 0, pace: None };
     EmbedQueue::start(&tokeniser, vec![Box::new(Constant)], config).expect("a thread")
 }
 

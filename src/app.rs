@@ -116,7 +116,11 @@ fn load(
     let tuned = tune(config.batch_tokens, &tokeniser, &mut encoder.clone())?;
     let batch = BatchLimits { tokens: tuned.batch_tokens, rows: config.batch_prompts };
     let (capacity, max_wait) = (config.queue_capacity, config.max_wait);
-    EmbedQueue::start(&tokeniser, embedders, QueueConfig { capacity, max_wait, batch, pace: tuned.pace })
+    EmbedQueue::start(
+        &tokeniser,
+        embedders,
+        QueueConfig { capacity, max_wait, batch, niceness: config.niceness, pace: tuned.pace },
+    )
 }
 
 /// What every part of a running service shares.

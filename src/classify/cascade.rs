@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use super::cache::{ExactCache, Source};
 use super::decision::{Decision, LlmOutcome, Stage, Timings};
-use super::evidence::{Evidence, Question};
+use super::evidence::{Evidence, Judged, Question};
+use super::judge::{Doubt, Sureness, doubts};
 use super::llm::{LlmChoice, LlmError, LlmStage};
 use crate::embed::{EmbedError, EmbedQueue};
 use crate::prompt::Prompt;
-use crate::reference::{Fallback, RouteIndex, Snapshot};
+use crate::reference::{DecisionRule, Fallback, RouteIndex, Snapshot};
 
 /// What a request may ask of the classification.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,8 @@ pub struct ClassifyOptions {
     pub allow_llm: bool,
     pub deadline: Option<Instant>,
     pub purpose: Purpose,
+    /// Accuracy wanted of what is decided without the LLM stage, in [0, 1]; `None`: as the set's policy says.
+    pub target_accuracy: Option<f32>,
 }
 
 /// What the decision is for, and so what the LLM stage has to leave time for: it is optional, and must not cost the
@@ -96,11 +99,18 @@ impl Cascade {
             }
         };
 
+        let verdict = trust(&evidence, &snapshot, options.target_accuracy);
         let asking = Instant::now();
-        let (llm, choice) = self.ask_llm(&evidence, prompt, &snapshot, options).await;
+        let (llm, choice) = if verdict.doubts.is_empty() {
+            (LlmOutcome::NotNeeded, None)
+        } else {
+            self.ask_llm(&evidence, prompt, &snapshot, options).await
+        };
         let asked = !matches!(llm, LlmOutcome::NotNeeded | LlmOutcome::NotConfigured | LlmOutcome::NotAllowed);
         let called = asked && !choice.is_some_and(|choice| choice.kept);
         let (stage, route) = settle(llm, choice.and_then(|choice| choice.route), &evidence, &snapshot);
+        let alone = if verdict.doubts.is_empty() { LlmOutcome::NotNeeded } else { LlmOutcome::NotAllowed };
+        let without_llm = settle(alone, None, &evidence, &snapshot);
         timings.llm = called.then(|| asking.elapsed());
         timings.total = begun.elapsed();
         Ok(Decision {
@@ -110,6 +120,9 @@ impl Cascade {
             stage,
             llm,
             evidence,
+            threshold: verdict.threshold,
+            doubts: verdict.doubts.into(),
+            without_llm,
             shown: options.neighbours,
             cached: kept && !called,
             timings,
@@ -138,14 +151,11 @@ impl Cascade {
         snapshot: &Snapshot,
         options: ClassifyOptions,
     ) -> (LlmOutcome, Option<LlmChoice>) {
-        if evidence.doubts.is_empty() {
-            return (LlmOutcome::NotNeeded, None);
-        }
         let Some(llm) = &self.llm else { return (LlmOutcome::NotConfigured, None) };
         if !options.allow_llm {
             return (LlmOutcome::NotAllowed, None);
         }
-        let candidates: Vec<RouteIndex> = evidence.scores.iter().map(|score| score.route).collect();
+        let candidates: Vec<RouteIndex> = evidence.shortlist().iter().map(|score| score.route).collect();
         let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
         match llm.choose(&prompt.text(), snapshot, &candidates, deadline).await {
             Ok(choice) if choice.route.is_some() => (LlmOutcome::Verdict, Some(choice)),
@@ -155,6 +165,32 @@ impl Cascade {
             Err(LlmError::NoVerdict(_)) => (LlmOutcome::NoVerdict, None),
         }
     }
+}
+
+/// Whether the first stage is trusted.
+struct Trust {
+    /// Least confidence; `None`: the bounds on the vote were asked.
+    threshold: Option<f32>,
+    doubts: Vec<Doubt>,
+}
+
+/// A snapshot without neighbours has every doubt.
+fn trust(evidence: &Evidence, snapshot: &Snapshot, target: Option<f32>) -> Trust {
+    let wanted = |rule: &DecisionRule| match target {
+        Some(target) => rule.threshold_for(target),
+        None => rule.threshold().copied(),
+    };
+    let threshold = snapshot.rule.as_ref().and_then(wanted).map(|threshold| threshold.confidence);
+    let sureness = evidence.judged.zip(threshold).map(|(judged, threshold)| {
+        let Judged { confidence, in_scope, .. } = judged;
+        Sureness { confidence, threshold, in_scope }
+    });
+    let winner = evidence.scores.first().and_then(|first| snapshot.route(first.route));
+    let doubts = match winner.or_else(|| snapshot.routes.first()) {
+        Some(route) => doubts(&evidence.scores, sureness, route, &snapshot.policy),
+        None => Vec::new(),
+    };
+    Trust { threshold, doubts }
 }
 
 /// Which stage decides, and what: pure.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Judged};
 use super::judge::Doubt;
-use super::knn::{RouteScore, margin};
+use super::knn::RouteScore;
 use crate::reference::{Neighbour, Route, RouteIndex, Snapshot};
 
 /// What decided.
@@ -98,6 +98,12 @@ pub struct Decision {
     pub llm: LlmOutcome,
     /// What it rests on.
     pub evidence: Arc<Evidence>,
+    /// Least confidence with which the first stage decides alone; `None`: the bounds on the vote were asked.
+    pub threshold: Option<f32>,
+    /// What spoke against trusting the first stage.
+    pub doubts: Box<[Doubt]>,
+    /// What the answer is without the LLM stage.
+    pub without_llm: (Stage, Option<RouteIndex>),
     /// Neighbours that the request asked to see.
     pub shown: usize,
     /// Nothing was computed for it: the evidence, and the LLM's verdict if one was needed, were those of an equal
@@ -117,7 +123,12 @@ impl Decision {
     }
 
     pub fn doubts(&self) -> &[Doubt] {
-        &self.evidence.doubts
+        &self.doubts
+    }
+
+    /// What the decision model says of the likeliest route.
+    pub fn judged(&self) -> Option<Judged> {
+        self.evidence.judged
     }
 
     /// Nearest first, as many as the request asked for.
@@ -132,9 +143,17 @@ impl Decision {
         chosen.map_or(0.0, |score| score.score)
     }
 
-    /// The winner's share less the second's, in [0, 1].
+    /// What the likeliest route has more than the second: of the probabilities of the decision model, or of the
+    /// shares of the vote without one. In [0, 1].
     pub fn margin(&self) -> f32 {
-        margin(self.scores())
+        let weight = |score: &RouteScore| score.probability.unwrap_or(score.score);
+        match self.scores() {
+            [] => 0.0,
+            [only] => weight(only),
+            // One that has no probability is less likely than any that has one.
+            [first, second, ..] if first.probability.is_some() => weight(first) - second.probability.unwrap_or(0.0),
+            [first, second, ..] => weight(first) - weight(second),
+        }
     }
 
     /// Why this stage decided, in plain words.
@@ -145,7 +164,13 @@ impl Decision {
             .map(|doubt| format!("{} {:.2} is below {:.2}", doubt.measure.as_str(), doubt.value, doubt.bound))
             .collect();
         let llm = match self.llm {
-            LlmOutcome::NotNeeded => return "the neighbours agree".to_owned(),
+            LlmOutcome::NotNeeded => {
+                let sure = |(judged, threshold): (Judged, f32)| {
+                    format!("confidence {:.2} is at least {threshold:.2}", judged.confidence)
+                };
+                let judged = self.judged().zip(self.threshold);
+                return judged.map_or_else(|| "the neighbours agree".to_owned(), sure);
+            }
             LlmOutcome::NotConfigured => "no LLM stage is configured",
             LlmOutcome::NotAllowed => "the request does not allow the LLM stage",
             LlmOutcome::Verdict => "the LLM stage chose the route",

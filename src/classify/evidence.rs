@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::judge::{Doubt, doubts};
+use semroute_decision::Judgement;
+
 use super::knn::{RouteScore, VOTERS, vote};
+use super::weigh::ranked;
 use crate::embed::{EmbedError, EmbedQueue, Embedded};
 use crate::prompt::Prompt;
 use crate::reference::{Neighbour, Snapshot};
@@ -14,8 +16,8 @@ use crate::reference::{Neighbour, Snapshot};
 pub struct Evidence {
     /// Likeliest route first.
     pub scores: Box<[RouteScore]>,
-    /// What speaks against trusting the vote.
-    pub doubts: Box<[Doubt]>,
+    /// What the decision model says; `None` if the version has none.
+    pub judged: Option<Judged>,
     /// Nearest first.
     pub neighbours: Box<[Neighbour]>,
     /// Neighbours that were searched for: a small set has fewer.
@@ -24,6 +26,17 @@ pub struct Evidence {
     pub input_tokens: usize,
     /// Share of the prompt that was read, in [0, 1].
     pub input_seen: f32,
+}
+
+/// What the decision model says of the first score's route.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judged {
+    /// Probability that it is right, given that one of the routes is.
+    pub confidence: f32,
+    /// Probability that any route applies.
+    pub in_scope: f32,
+    /// So many of the first scores hold the right route with the probability that the fit was asked for.
+    pub shortlist: usize,
 }
 
 /// Evidence that was gathered just now, and what it took.
@@ -70,32 +83,40 @@ pub(super) struct Search {
 
 impl Search {
     pub(super) async fn run(self) -> Result<Found, EmbedError> {
-        let embedded = self.embed.embed(self.text, self.deadline).await?;
+        let embedded = self.embed.embed(Arc::clone(&self.text), self.deadline).await?;
         let begun = Instant::now();
-        let evidence = Arc::new(Evidence::gather(&embedded, &self.snapshot, self.neighbours));
+        let evidence = Arc::new(Evidence::gather(&embedded, &self.text, &self.snapshot, self.neighbours));
         Ok(Found { evidence, queue: embedded.queued, embed: embedded.computed, search: begun.elapsed() })
     }
 }
 
 impl Evidence {
-    /// Searches and counts the vote. A snapshot without neighbours has every doubt.
-    fn gather(embedded: &Embedded, snapshot: &Snapshot, neighbours: usize) -> Self {
+    /// Searches, counts the vote, and asks the decision model.
+    fn gather(embedded: &Embedded, text: &str, snapshot: &Snapshot, neighbours: usize) -> Self {
         let searched = VOTERS.max(neighbours);
         let neighbours = snapshot.nearest(&embedded.embedding, searched);
-        let scores = vote(&neighbours);
-        let winner = scores.first().and_then(|first| snapshot.route(first.route));
-        let doubts = match winner.or_else(|| snapshot.routes.first()) {
-            Some(route) => doubts(&scores, route, &snapshot.policy),
-            None => Vec::new(),
-        };
+        let mut scores = vote(&neighbours);
+        let judgement = snapshot.judge(&embedded.embedding, text, &neighbours);
+        let judged = judgement.map(|judgement| {
+            scores = ranked(&judgement, std::mem::take(&mut scores));
+            let Judgement { confidence, in_scope, shortlist, .. } = judgement;
+            Judged { confidence, in_scope, shortlist }
+        });
         Self {
             scores: scores.into(),
-            doubts: doubts.into(),
+            judged,
             neighbours: neighbours.into(),
             searched,
             input_tokens: embedded.tokens,
             input_seen: embedded.seen,
         }
+    }
+
+    /// The routes that the LLM stage may choose from: the fewest that hold the right one in all likelihood, and at
+    /// least two, since there is a doubt. Without a decision model, all that got votes.
+    pub(super) fn shortlist(&self) -> &[RouteScore] {
+        let wanted = self.judged.map_or(self.scores.len(), |judged| judged.shortlist.max(2));
+        self.scores.get(..wanted).unwrap_or(&self.scores)
     }
 
     /// Whether it tells as many neighbours as are wanted, or all that there are.
@@ -105,6 +126,6 @@ impl Evidence {
 
     /// What it takes in memory.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.scores) + size_of_val(&*self.doubts) + size_of_val(&*self.neighbours)
+        size_of::<Self>() + size_of_val(&*self.scores) + size_of_val(&*self.neighbours)
     }
 }

@@ -14,8 +14,10 @@ pub struct RouteScore {
     pub route: RouteIndex,
     /// Share of all weights, in [0, 1].
     pub score: f32,
-    /// Cosine similarity of the route's nearest voter.
+    /// Cosine similarity of the route's nearest voter; -1 if it has none.
     pub similarity: f32,
+    /// Posterior of the decision model, in [0, 1]; `None` without one, or if the route is none of the likeliest.
+    pub probability: Option<f32>,
 }
 
 /// Counts the votes of the first [`VOTERS`] neighbours (nearest first). Likeliest route first; ties go to the route
@@ -32,7 +34,12 @@ pub fn vote(neighbours: &[Neighbour]) -> Vec<RouteScore> {
                 score.score += weight;
                 score.similarity = score.similarity.max(voter.similarity);
             }
-            None => scores.push(RouteScore { route: voter.route, score: weight, similarity: voter.similarity }),
+            None => scores.push(RouteScore {
+                route: voter.route,
+                score: weight,
+                similarity: voter.similarity,
+                probability: None,
+            }),
         }
     }
     let total: f32 = scores.iter().map(|score| score.score).sum();

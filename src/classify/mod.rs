@@ -11,12 +11,13 @@ mod judge;
 mod knn;
 mod llm;
 mod verdict;
+mod weigh;
 
 pub use byte_size::{ByteSize, NoByteSize};
 pub use cache::{CacheConfig, CacheStats, ExactCache};
 pub use cascade::{Cascade, ClassifyOptions, Purpose};
 pub use decision::{Decision, LlmOutcome, Stage, Timings};
-pub use evidence::Evidence;
+pub use evidence::{Evidence, Judged};
 pub use judge::{Doubt, Measure};
 pub use knn::{RouteScore, SHARPNESS, VOTERS, margin, vote};
 pub use llm::{LlmConfig, LlmStage};

@@ -19,7 +19,7 @@ use crate::embed::EmbedQueue;
 use crate::evaluate::{Layout, Outcome, Report, render};
 use crate::index::BuildWatch;
 use crate::prompt::{Prompt, words_of};
-use crate::publish::{BuildError, Draft};
+use crate::publish::{BuildError, Draft, describe};
 use crate::reference::{
     LabelledText, NO_ROUTE, PromptEdit, SetFiles, SetName, Snapshot, Store, StoreError, read_labelled, read_set,
 };
@@ -142,10 +142,12 @@ async fn build(files: &SetFiles, embedding: &Embedding, config: &Config) -> Resu
     drop(embedded);
     bar.finish();
     let (model, index) = (embedding.files.fingerprint(), config.index.clone());
-    let finish = move || draft.finish(model, &index, &BuildWatch::default());
+    let described = describe(&embedding.queue, draft.routes()).await?;
+    note("Fitting the decision model");
+    let finish = move || draft.finish_fitted(model, &index, described, &BuildWatch::default());
     let snapshot =
         tokio::task::spawn_blocking(finish).await.map_err(|panic| CommandError::Panicked(panic.to_string()))?;
-    snapshot.map(Arc::new).map_err(|stopped| CommandError::Build(BuildError::from(stopped)))
+    snapshot.map(|(snapshot, _)| Arc::new(snapshot)).map_err(|stopped| CommandError::Build(BuildError::from(stopped)))
 }
 
 async fn embed<'a>(
@@ -177,7 +179,13 @@ async fn classify(
     in_scope: bool,
 ) -> Result<Outcome, CommandError> {
     let prompt = Prompt::from_text(&row.text, MAX_PROMPT_BYTES)?;
-    let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None, purpose: Purpose::Answer };
+    let options = ClassifyOptions {
+        neighbours: 1,
+        allow_llm: false,
+        deadline: None,
+        purpose: Purpose::Answer,
+        target_accuracy: None,
+    };
     let begun = Instant::now();
     let decision: Decision = cascade.decide(Arc::clone(snapshot), &prompt, options).await?;
     let latency = begun.elapsed();

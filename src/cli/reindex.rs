@@ -125,6 +125,31 @@ fn as_json(set: &SetName, built: &Built) -> String {
     json!({ "set": set, "changed": built.changed, "report": built.report }).to_string()
 }
 
+fn fit_in_words(report: &BuildReport) -> String {
+    let Some(fit) = &report.fit else {
+        let why = report.fit_refused.as_deref().unwrap_or("the version was built without one");
+        return format!("none: {why}; the neighbours' vote decides");
+    };
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let mut words = format!("{} right of {} held-out prompts", percent(fit.accuracy), fit.held_out);
+    match &fit.expected {
+        Some(expected) if expected.alone > 0.0 => words.push_str(&format!(
+            "; decides {} alone from confidence {:.2} on, {} of them right (at least {}); {} go to the LLM stage",
+            percent(expected.alone),
+            expected.threshold,
+            percent(expected.accuracy_alone),
+            percent(expected.accuracy_alone_at_least),
+            percent(1.0 - expected.alone),
+        )),
+        Some(_) => words.push_str("; the target cannot be reached: everything goes to the LLM stage"),
+        None => words.push_str("; the policy's bounds on the vote decide what is decided alone"),
+    }
+    if let Some(cost) = fit.expected.and_then(|expected| expected.cost_per_1000) {
+        words.push_str(&format!("; {cost:.2} a 1,000 prompts"));
+    }
+    words
+}
+
 fn as_text(set: &SetName, built: &Built) -> String {
     let BuildReport { version, .. } = built.report;
     if !built.changed {
@@ -142,6 +167,7 @@ fn as_text(set: &SetName, built: &Built) -> String {
         ("index", format!("{} in {:.1} s", report.index.as_str(), report.index_seconds)),
         ("recall@10", share(report.recall_at_10)),
         ("agreement", format!("{} (before: {})", share(report.agreement), share(report.previous_agreement))),
+        ("decision model", fit_in_words(report)),
         ("relabelled", report.relabelled.to_string()),
     ];
     for (what, value) in rows {

@@ -51,6 +51,9 @@ pub struct RouteArgs {
     /// Do not ask the LLM stage.
     #[arg(long)]
     no_llm: bool,
+    /// Accuracy wanted of what is decided without the LLM stage, 0 to 1 [default: as the set's policy says].
+    #[arg(long, value_name = "SHARE")]
+    target_accuracy: Option<f32>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -64,6 +67,7 @@ pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> 
             max_neighbours: Some(args.neighbours),
             explain: true,
             allow_llm: Some(!args.no_llm),
+            target_accuracy: args.target_accuracy,
         }),
     };
     let response = match server(&args, &config).await? {
@@ -156,10 +160,9 @@ fn as_text(response: &pb::RouteResponse) -> String {
     let versions = decision.versions.clone().unwrap_or_default();
     let timings = decision.timings.unwrap_or_default();
     let mut text = format!(
-        "{route}\n\n  score {:.3}   margin {:.3}   stage {}\n  because {}\n  set {} version {}   model {}\n  \
+        "{route}\n\n  {}   stage {}\n  because {}\n  set {} version {}   model {}\n  \
          read {:.0} % of the text ({} tokens)\n  time {}\n",
-        decision.score,
-        decision.margin,
+        sureness(decision),
         stage_name(decision.stage()),
         decision.reason,
         versions.reference_set,
@@ -176,6 +179,14 @@ fn as_text(response: &pb::RouteResponse) -> String {
     text.push_str(&format!("\n{}\n", scores_table(decision)));
     text.push_str(&format!("\n{}", neighbours_table(decision)));
     text
+}
+
+/// Confidence where there is one, else the vote.
+fn sureness(decision: &pb::Decision) -> String {
+    match (decision.confidence, decision.in_scope) {
+        (Some(confidence), Some(in_scope)) => format!("confidence {confidence:.3}   in scope {in_scope:.3}"),
+        _ => format!("score {:.3}   margin {:.3}", decision.score, decision.margin),
+    }
 }
 
 /// Whole time, then that of the steps that were taken.
@@ -195,11 +206,18 @@ fn target_name(target: &pb::Target) -> String {
 }
 
 fn scores_table(decision: &pb::Decision) -> Table {
-    let mut table = plain_table(&["ROUTE", "SCORE", "SIMILARITY"]);
+    let mut table = plain_table(&["ROUTE", "PROBABILITY", "VOTE", "SIMILARITY"]);
+    let known = |value: Option<f32>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
     for score in decision.alternatives.iter().take(5) {
-        table.add_row([score.route.clone(), format!("{:.3}", score.score), format!("{:.3}", score.similarity)]);
+        let similarity = (score.score > 0.0).then_some(score.similarity);
+        table.add_row([
+            score.route.clone(),
+            known(score.probability),
+            format!("{:.3}", score.score),
+            known(similarity),
+        ]);
     }
-    right_align(&mut table, &[1, 2]);
+    right_align(&mut table, &[1, 2, 3]);
     table
 }
 
@@ -246,6 +264,12 @@ fn as_json(response: &pb::RouteResponse) -> Value {
     json!({
         "decision_id": decision.decision_id,
         "route": (!decision.route.is_empty()).then_some(&decision.route),
+        "confidence": decision.confidence,
+        "in_scope": decision.in_scope,
+        "threshold": decision.threshold,
+        "without_llm": decision.without_llm.as_ref().map(|answer| json!({
+            "route": (!answer.route.is_empty()).then_some(&answer.route), "stage": stage_name(answer.stage()),
+        })),
         "score": decision.score,
         "margin": decision.margin,
         "stage": stage_name(decision.stage()),
@@ -255,7 +279,8 @@ fn as_json(response: &pb::RouteResponse) -> Value {
             "measure": doubt.measure, "value": doubt.value, "bound": doubt.bound,
         })).collect::<Vec<_>>(),
         "alternatives": decision.alternatives.iter().map(|score| json!({
-            "route": score.route, "score": score.score, "similarity": score.similarity,
+            "route": score.route, "probability": score.probability, "score": score.score,
+            "similarity": score.similarity,
         })).collect::<Vec<_>>(),
         "neighbours": decision.neighbours.iter().map(|neighbour| json!({
             "id": neighbour.id, "route": neighbour.route, "similarity": neighbour.similarity, "text": neighbour.text,

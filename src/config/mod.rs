@@ -113,6 +113,9 @@ pub struct EmbeddingConfig {
     pub instruction_set: Option<InstructionSet>,
     /// Threads; 0: one a core.
     pub workers: usize,
+    /// How much nicer the threads are than the rest of the process, 0 to 19, so that answers and refusals need not wait
+    /// for them. On Linux only.
+    pub niceness: u8,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,
     /// Longest time that a prompt may wait for a thread; one that would wait longer is refused. A queue that is never
@@ -136,6 +139,7 @@ impl Default for EmbeddingConfig {
             precision: Precision::default(),
             instruction_set: None,
             workers: 0,
+            niceness: 5,
             queue_capacity: 512,
             max_wait: Duration::from_secs(1),
             batch_tokens: 0,
@@ -252,6 +256,7 @@ impl Config {
             ("server.max_message_bytes", self.server.max_message_bytes, 64 << 10, 64 << 20),
             ("server.max_concurrent_requests", self.server.max_concurrent_requests, 1, 1_000_000),
             ("embedding.workers", self.embedding.workers, 0, 256),
+            ("embedding.niceness", usize::from(self.embedding.niceness), 0, 19),
             ("embedding.queue_capacity", self.embedding.queue_capacity, 1, 1_000_000),
             ("embedding.batch_tokens", self.embedding.batch_tokens, 0, 1_000_000),
             ("embedding.batch_prompts", self.embedding.batch_prompts, 1, 1_024),

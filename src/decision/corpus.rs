@@ -43,8 +43,7 @@ impl Corpus {
         let described: Vec<u32> = (0..routes as u32)
             .filter(|route| config.description_weight > 0.0 && set.routes()[*route as usize].embedding.is_some())
             .collect();
-        let texts: Vec<String> =
-            examples.par_iter().map(|example| normalise(set.examples()[*example].text)).collect();
+        let texts: Vec<String> = examples.par_iter().map(|example| normalise(set.examples()[*example].text)).collect();
         let describe = |route: &u32| {
             let route = set.routes()[*route as usize];
             normalise(&format!("{} {}", spaced(route.name), route.description))
@@ -59,7 +58,8 @@ impl Corpus {
         let known = bags.iter().map(|bag| bag.known).collect();
         let bags = SparseRows::new(bags.into_iter().map(|bag| bag.entries).collect(), vocabulary.features().len());
         let embeddings = examples.iter().map(|example| set.embeddings().row(*example).to_vec());
-        let embedded = described.iter().map(|route| set.routes()[*route as usize].embedding.unwrap_or_default().to_vec());
+        let embedded =
+            described.iter().map(|route| set.routes()[*route as usize].embedding.unwrap_or_default().to_vec());
         let rows: Vec<Vec<f32>> = embeddings.chain(embedded).collect();
         let design = Design::new(rows.iter().map(|row| row.as_slice().into()), set.dimension());
         let taught = chosen().map(|example| example.purpose == Purpose::Reference);

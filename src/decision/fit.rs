@@ -66,7 +66,8 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let classifiers = trainer.fit(all)?;
     time.classifiers = clock.elapsed() - time.neighbours;
 
-    let input = HeldOutInput { trainer: &trainer, full: &classifiers, fold_of: &fold_of, folds, nearest: &nearest, watch };
+    let input =
+        HeldOutInput { trainer: &trainer, full: &classifiers, fold_of: &fold_of, folds, nearest: &nearest, watch };
     let start = Instant::now();
     let held_out = input.judge()?;
     time.held_out = start.elapsed();
@@ -154,9 +155,12 @@ fn outcomes(judged: &[(&Evidence, bool)], folds: &[usize], routes: usize) -> Vec
             .map(|(row, _)| *row)
             .collect();
         let calibrator = Calibrator::fit(&others, routes);
-        for ((evidence, right), outcome) in judged.iter().zip(&mut outcomes).zip(folds).filter_map(|(row, fold)| {
-            (*fold % CALIBRATION_PARTS == part).then_some(row)
-        }) {
+        for ((evidence, right), outcome) in judged
+            .iter()
+            .zip(&mut outcomes)
+            .zip(folds)
+            .filter_map(|(row, fold)| (*fold % CALIBRATION_PARTS == part).then_some(row))
+        {
             let confidence = calibrator.confidence(evidence);
             *outcome = Some(Outcome { route: evidence.route, confidence, right: *right });
         }

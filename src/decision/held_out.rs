@@ -94,9 +94,9 @@ impl HeldOutInput<'_> {
 
     fn held_out(&self, classifiers: &Classifiers, row: usize, fold: usize) -> HeldOut {
         let corpus = self.trainer.corpus;
-        let voters = self.nearest[row].iter().filter(|(other, _)| {
-            corpus.votes(*other as usize) && self.fold_of[*other as usize] != fold
-        });
+        let voters = self.nearest[row]
+            .iter()
+            .filter(|(other, _)| corpus.votes(*other as usize) && self.fold_of[*other as usize] != fold);
         let neighbours: Vec<(u32, f32)> =
             voters.take(VOTERS).map(|(other, similarity)| (corpus.classes[*other as usize], *similarity)).collect();
         let mut opinions = Opinions::default();

@@ -34,9 +34,7 @@ pub use binomial::lower_bound;
 pub use config::FitConfig;
 pub use error::{FitError, JudgeError, ModelBytesError};
 pub use fit::{Fitted, fit};
-pub use metrics::{
-    Outcome, ReliabilityBin, accuracy, area_under_roc, brier, expected_calibration_error, reliability,
-};
+pub use metrics::{Outcome, ReliabilityBin, accuracy, area_under_roc, brier, expected_calibration_error, reliability};
 pub use model::{ChannelVerdicts, DecisionModel, Judgement};
 pub use report::{FitReport, FitTime, ShortlistReport, Warning};
 pub use threshold::{Costs, Expected, Target, TargetError, Threshold, choose, expect};

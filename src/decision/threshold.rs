@@ -203,9 +203,7 @@ mod tests {
     #[test]
     fn cost_weighs_errors_against_questions() {
         let outcomes = outcomes(5000);
-        let costs = |wrong_route| {
-            Target::Cost(Costs { wrong_route, llm: 0.01, llm_latency: 0.0, llm_accuracy: 0.95 })
-        };
+        let costs = |wrong_route| Target::Cost(Costs { wrong_route, llm: 0.01, llm_latency: 0.0, llm_accuracy: 0.95 });
         let cheap = choose(&outcomes, costs(0.0)).unwrap();
         let dear = choose(&outcomes, costs(1.0)).unwrap();
         assert_eq!(cheap.expected.alone, 1.0);

@@ -97,7 +97,8 @@ impl<'a> TrainingSet<'a> {
             if !names.insert(route.name) {
                 return Err(FitError::RouteTwice(route.name.to_owned()));
             }
-            let fits = |values: &[f32]| values.len() == self.dimension() && values.iter().all(|value| value.is_finite());
+            let fits =
+                |values: &[f32]| values.len() == self.dimension() && values.iter().all(|value| value.is_finite());
             if let Some(embedding) = route.embedding.filter(|embedding| !fits(embedding)) {
                 return Err(FitError::BadDescription {
                     route: route.name.to_owned(),

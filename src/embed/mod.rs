@@ -13,6 +13,7 @@ mod excerpt;
 mod load;
 mod meter;
 mod pool;
+mod priority;
 mod queue;
 mod ratio;
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::batch::BatchLimits;
 use super::error::EmbedError;
 use super::load::{Load, LoadLimits};
 use super::meter::{Caller, Charge, Meter};
+use super::priority::step_back;
 use super::stats::QueueStats;
 use super::tokenise::TextTokeniser;
 use super::worker::{Request, Worker};
@@ -29,6 +30,8 @@ pub struct QueueConfig {
     /// Longest time that a prompt may wait for a worker, its deadline aside.
     pub max_wait: Duration,
     pub batch: BatchLimits,
+    /// Steps by which the threads are nicer than the process.
+    pub niceness: u8,
     /// What one worker was measured to do before the start; `None`: the first pass will tell.
     pub pace: Option<Pace>,
 }
@@ -93,7 +96,7 @@ impl EmbedQueue {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("embed-{number}"))
-                .spawn(move || run_alone(worker))
+                .spawn(move || run_alone(worker, config.niceness))
                 .map_err(EmbedError::Spawn)?;
             threads.push(thread);
         }
@@ -195,7 +198,8 @@ impl EmbedQueue {
     }
 }
 
-fn run_alone(worker: Worker) {
+fn run_alone(worker: Worker, niceness: u8) {
+    step_back(niceness);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
     if let Err(error) = &pool {
         tracing::warn!(%error, "the embedding thread shares rayon's global pool");
@@ -248,7 +252,7 @@ mod tests {
         let ((leave, gate), (told, seen)) = (mpsc::channel(), mpsc::channel());
         let embedder = Box::new(Gated { leave: gate, seen: told });
         let batch = BatchLimits { tokens: 64, rows: 4 };
-        let config = QueueConfig { capacity, max_wait: PATIENCE, batch, pace: None };
+        let config = QueueConfig { capacity, max_wait: PATIENCE, batch, niceness: 0, pace: None };
         let (queue, workers) = EmbedQueue::start(&tokeniser, vec![embedder], config).unwrap();
         Fixture { queue, workers, leave, seen }
     }

@@ -66,8 +66,13 @@ impl RouterService {
         purpose: Purpose,
     ) -> Result<Decision, Status> {
         let snapshot = self.snapshot(request)?;
-        let (neighbours, allow_llm) = (request.neighbours, request.allow_llm);
-        let options = ClassifyOptions { neighbours, allow_llm, deadline, purpose };
+        let options = ClassifyOptions {
+            neighbours: request.neighbours,
+            allow_llm: request.allow_llm,
+            target_accuracy: request.target_accuracy,
+            deadline,
+            purpose,
+        };
         let asked = self.0.metrics.asked(deadline);
         let decided = self.0.cascade.decide(snapshot, &request.prompt, options).await;
         asked.settle(&decided);

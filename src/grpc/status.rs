@@ -193,7 +193,7 @@ pub(super) fn from_build(error: &BuildError) -> Status {
             tracing::error!(error = %chain(error), "a stored embedding is damaged");
             Reason::StoreDamaged.status(Code::DataLoss, chain(error))
         }
-        BuildError::Embed { .. } => internal(error),
+        BuildError::Describe { .. } | BuildError::Embed { .. } => internal(error),
     }
 }
 

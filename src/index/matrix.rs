@@ -1,6 +1,6 @@
 //! The vectors of a set: one row a reference prompt.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView2};
 
 use crate::embed::{EmbedError, Embedding};
 
@@ -27,6 +27,11 @@ impl VectorMatrix {
         let from = row.saturating_mul(self.dimension());
         let values = self.0.as_slice().unwrap_or_default();
         values.get(from..from + self.dimension()).unwrap_or_default()
+    }
+
+    /// (rows, dimension)
+    pub fn view(&self) -> ArrayView2<'_, f32> {
+        self.0.view()
     }
 
     /// All rows in order.

@@ -25,12 +25,16 @@ impl BuildWatch {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     pub(super) fn inserted(&self, rows: usize) -> Result<(), Stopped> {
         self.inserted.fetch_add(rows as u64, Ordering::Relaxed);
         self.go_on()
     }
 
     pub(super) fn go_on(&self) -> Result<(), Stopped> {
-        if self.stopped.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+        if self.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 }

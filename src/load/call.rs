@@ -54,6 +54,7 @@ impl Call {
     pub(super) fn body(&self, text: String) -> Bytes {
         let input = Some(pb::Input { input: Some(pb::input::Input::Text(text)) });
         let options = Some(pb::RouteOptions {
+            target_accuracy: None,
             max_neighbours: self.neighbours,
             explain: self.explain,
             allow_llm: self.allow_llm,

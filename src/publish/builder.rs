@@ -9,6 +9,7 @@ use std::time::Instant;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::BuildError;
+use super::fitting::{self, Fit, FitInput};
 use super::indexes::IndexFolder;
 use super::indexing::{Indexing, watched};
 use super::progress::BuildProgress;
@@ -131,7 +132,7 @@ impl Builder {
         let indexing = Instant::now();
         // Whoever asks for everything anew does not get an old graph.
         let before = live.as_ref().filter(|_| !request.all && !request.rebuild).map(|live| live.version);
-        let (snapshot, agreement) = self.index(version.clone(), before, progress).await?;
+        let Indexed { snapshot, agreement, fit } = self.index(version.clone(), before, progress).await?;
         let index_seconds = indexing.elapsed().as_secs_f64();
         let (relabelled, relabelled_examples) = match &live {
             Some(live) => check::relabelled(self.store.as_ref(), live, &snapshot).await?,
@@ -148,11 +149,14 @@ impl Builder {
             previous_agreement: live.as_ref().and_then(report_of).and_then(|report| report.agreement),
             relabelled,
             relabelled_examples,
+            fit: fit.summary,
+            fit_refused: fit.refused,
             embed_seconds,
             index_seconds,
             total_seconds: begun.elapsed().as_secs_f64(),
         };
         refuse_if_worse(&report, request)?;
+        self.store.put_decision_model(&version.set, version.version, &fit.bytes).await?;
         let json = serde_json::to_string(&report).unwrap_or_default();
         let set = self.store.publish(&version.set, version.version, &json, KEEP_VERSIONS).await?;
         let served: Vec<Version> = set.published.into_iter().chain(set.previous).collect();
@@ -179,13 +183,31 @@ impl Builder {
         progress: &dyn BuildProgress,
     ) -> Result<Arc<Snapshot>, BuildError> {
         let version = self.store.get_version(set, version).await?;
-        if let Some(snapshot) = self.restore(&version).await? {
-            return Ok(Arc::new(snapshot));
-        }
+        let stored = self.store.decision_model(set, version.version).await?;
+        let rule = stored.and_then(|bytes| fitting::restored(&version, &bytes, self.indexing.dimension));
+        let Some(rule) = rule else { return self.load_and_fit(version, progress).await };
+        let snapshot = match self.restore(&version).await? {
+            Some(snapshot) => snapshot,
+            None => {
+                progress.indexing(version.prompts);
+                let rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
+                let indexing = self.indexing.clone();
+                watched(move |watch| indexing.make(rows, None, watch), progress).await?
+            }
+        };
+        Ok(Arc::new(Snapshot { rule, ..snapshot }))
+    }
+
+    /// A version without a decision model that this release reads. Nothing is written: the same prompts give the same
+    /// model to everybody.
+    async fn load_and_fit(
+        &self,
+        version: SetVersion,
+        progress: &dyn BuildProgress,
+    ) -> Result<Arc<Snapshot>, BuildError> {
         progress.indexing(version.prompts);
-        let rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
-        let indexing = self.indexing.clone();
-        watched(move |watch| indexing.make(rows, None, watch), progress).await.map(Arc::new)
+        let Indexed { snapshot, .. } = self.index(version, None, progress).await?;
+        Ok(Arc::new(snapshot))
     }
 
     /// With the index that was saved, which has the vectors: the store is asked for texts only, and at the same time.
@@ -233,6 +255,8 @@ impl Builder {
             previous_agreement: None,
             relabelled: 0,
             relabelled_examples: Vec::new(),
+            fit: None,
+            fit_refused: None,
             embed_seconds: 0.0,
             index_seconds: 0.0,
             total_seconds: 0.0,
@@ -274,22 +298,42 @@ impl Builder {
             .await
     }
 
+    /// The index and the decision model of a version; both are taken over if they are there and fit.
     async fn index(
         &self,
         version: SetVersion,
         before: Option<Version>,
         progress: &dyn BuildProgress,
-    ) -> Result<(Snapshot, Option<f32>), BuildError> {
-        let rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
+    ) -> Result<Indexed, BuildError> {
+        let mut rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
+        if rows.references.is_empty() {
+            return Err(BuildError::EmptySet { set: rows.version.set });
+        }
+        let input = FitInput {
+            set: rows.version.set.to_string(),
+            policy: rows.version.policy.clone(),
+            routes: fitting::describe(&self.queue, &rows.version.routes).await?,
+            none: std::mem::take(&mut rows.none),
+        };
         let indexing = self.indexing.clone();
         let work = move |watch: &BuildWatch| {
             let vectors = Arc::clone(&rows.vectors);
             let snapshot = indexing.make(rows, before, watch)?;
             let agreement = check::agreement(&snapshot, &vectors);
-            Ok((snapshot, agreement))
+            let mut fit = fitting::fitted(&input, &snapshot.references, &vectors, watch)?;
+            let snapshot = Snapshot { rule: fit.rule.take(), ..snapshot };
+            Ok(Indexed { snapshot, agreement, fit })
         };
         watched(work, progress).await
     }
+}
+
+/// What [`Builder::index`] makes.
+struct Indexed {
+    snapshot: Snapshot,
+    agreement: Option<f32>,
+    /// Its rule has gone into the snapshot.
+    fit: Fit,
 }
 
 fn expect_revision(set: &SetName, expected: Option<Revision>, present: Revision) -> Result<(), BuildError> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::error::BuildError;
+use super::fitting::{FitInput, fitted};
 use super::load::{self, NonePrompts, Rows};
+use super::report::FitSummary;
 use crate::embed::Embedding;
 use crate::index::{BuildWatch, IndexConfig, Stopped, VectorMatrix, VectorMatrixBuilder};
 use crate::reference::{
@@ -48,8 +50,39 @@ impl Draft {
         Ok(())
     }
 
-    /// Builds the index on the caller's thread, until `watch` is told to stop.
+    /// Its routes, in the order of the snapshot.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Builds the index on the caller's thread, until `watch` is told to stop. Without a decision model.
     pub fn finish(self, model: Fingerprint, config: &IndexConfig, watch: &BuildWatch) -> Result<Snapshot, Stopped> {
+        load::index(self.rows(model), config, watch)
+    }
+
+    /// The same with a decision model, and what its fit found. `described`: what [`describe`](super::describe) makes
+    /// of [`Draft::routes`].
+    pub fn finish_fitted(
+        self,
+        model: Fingerprint,
+        config: &IndexConfig,
+        described: Vec<(Route, Embedding)>,
+        watch: &BuildWatch,
+    ) -> Result<(Snapshot, Option<FitSummary>), Stopped> {
+        let mut rows = self.rows(model);
+        let input = FitInput {
+            set: rows.version.set.to_string(),
+            policy: rows.version.policy.clone(),
+            routes: described,
+            none: std::mem::take(&mut rows.none),
+        };
+        let vectors = Arc::clone(&rows.vectors);
+        let snapshot = load::index(rows, config, watch)?;
+        let fit = fitted(&input, &snapshot.references, &vectors, watch)?;
+        Ok((Snapshot { rule: fit.rule, ..snapshot }, fit.summary))
+    }
+
+    fn rows(self, model: Fingerprint) -> Rows {
         let version = SetVersion {
             set: self.edit.name,
             version: 1,
@@ -63,7 +96,6 @@ impl Draft {
             report: String::new(),
         };
         let vectors = Arc::new(self.vectors.finish());
-        let rows = Rows { version, references: self.references, vectors, none: self.none };
-        load::index(rows, config, watch)
+        Rows { version, references: self.references, vectors, none: self.none }
     }
 }

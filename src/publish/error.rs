@@ -24,6 +24,12 @@ pub enum BuildError {
         #[source]
         source: EmbedError,
     },
+    #[error("the description of route {route} could not be embedded")]
+    Describe {
+        route: RouteName,
+        #[source]
+        source: EmbedError,
+    },
     #[error("the stored embedding of reference prompt {id} of set {set} cannot be used")]
     StoredEmbedding {
         set: SetName,

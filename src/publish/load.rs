@@ -129,6 +129,7 @@ pub(super) fn assemble(
         routes: version.routes,
         references,
         index_report,
+        rule: None,
         index,
     }
 }

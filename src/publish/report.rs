@@ -1,12 +1,18 @@
 //! What building a version found; kept with the version as JSON.
 
+use std::time::Duration;
+
+use semroute_decision::{FitReport, Warning};
 use serde::{Deserialize, Serialize};
 
 use crate::index::IndexKind;
-use crate::reference::{RouteName, Version};
+use crate::reference::{DecisionRule, RouteName, Version};
 
 /// Most relabelled texts that are listed by name.
 pub const MAX_RELABELLED_SHOWN: usize = 20;
+
+/// Most routes that a warning names.
+const MAX_ROUTES_NAMED: usize = 10;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BuildReport {
@@ -26,10 +32,119 @@ pub struct BuildReport {
     pub relabelled: u64,
     /// The first [`MAX_RELABELLED_SHOWN`] of them.
     pub relabelled_examples: Vec<Relabelled>,
+    /// What the fit of the decision model found; `None` if there was none.
+    #[serde(default)]
+    pub fit: Option<FitSummary>,
+    /// Why no decision model was fitted.
+    #[serde(default)]
+    pub fit_refused: Option<String>,
     /// Seconds spent embedding, building and measuring the index, and in all.
     pub embed_seconds: f64,
     pub index_seconds: f64,
     pub total_seconds: f64,
+}
+
+/// How good decisions are on the version's own prompts, each judged by a model that was fitted without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FitSummary {
+    pub held_out: u64,
+    /// Share of them whose likeliest route is right.
+    pub accuracy: f64,
+    /// Expected calibration error of the confidence, and its Brier score.
+    pub calibration_error: f64,
+    pub brier: f64,
+    pub reliability: Vec<ReliabilityBin>,
+    /// Area under the ROC curve for prompts of routes that were left out, and for held-out `none` prompts.
+    pub scope_auroc_left_out: Option<f64>,
+    pub scope_auroc_none: Option<f64>,
+    /// Share of the shortlists that hold the right route, and their mean length.
+    pub shortlist_coverage: f64,
+    pub shortlist_length: f64,
+    /// What the policy's target or costs lead to; `None`: the bounds on the vote decide.
+    pub expected: Option<Expectation>,
+    pub warnings: Vec<String>,
+    /// Size of the model.
+    pub bytes: u64,
+    pub seconds: f64,
+}
+
+/// Prompts of like confidence, in a bin that is one of equally wide ones.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ReliabilityBin {
+    pub from: f64,
+    pub prompts: u64,
+    pub confidence: f64,
+    pub accuracy: f64,
+}
+
+/// What is to be expected of prompts like the set's own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// From this confidence on the first stage decides alone; above 1: never.
+    pub threshold: f64,
+    /// Whether the target can be reached.
+    pub reached: bool,
+    /// Share that is decided alone; the others go to the LLM stage.
+    pub alone: f64,
+    /// Share of those that is right, and its lower confidence bound (one-sided, 90 %).
+    pub accuracy_alone: f64,
+    pub accuracy_alone_at_least: f64,
+    /// In the policy's own unit.
+    pub cost_per_1000: Option<f64>,
+}
+
+impl FitSummary {
+    /// `names`: of the routes, in the order of the fit.
+    pub(super) fn of(report: &FitReport, rule: &DecisionRule, names: &[&str], bytes: usize, took: Duration) -> Self {
+        let expected = rule.threshold().map(|threshold| Expectation {
+            threshold: f64::from(threshold.confidence),
+            reached: threshold.reached,
+            alone: threshold.expected.alone,
+            accuracy_alone: threshold.expected.accuracy_alone,
+            accuracy_alone_at_least: threshold.expected.accuracy_alone_at_least,
+            cost_per_1000: threshold.expected.cost_per_1000,
+        });
+        let reliability = report.reliability.iter().map(|bin| ReliabilityBin {
+            from: bin.from,
+            prompts: bin.prompts as u64,
+            confidence: bin.confidence,
+            accuracy: bin.accuracy,
+        });
+        Self {
+            held_out: report.held_out as u64,
+            accuracy: report.accuracy,
+            calibration_error: report.calibration_error,
+            brier: report.brier,
+            reliability: reliability.collect(),
+            scope_auroc_left_out: report.scope_auroc_left_out,
+            scope_auroc_none: report.scope_auroc_none,
+            shortlist_coverage: report.shortlist.coverage,
+            shortlist_length: report.shortlist.mean_length,
+            expected,
+            warnings: report.warnings.iter().map(|warning| in_words(warning, names)).collect(),
+            bytes: bytes as u64,
+            seconds: took.as_secs_f64(),
+        }
+    }
+}
+
+/// With the names of routes, of which the fit knows the places only.
+fn in_words(warning: &Warning, names: &[&str]) -> String {
+    let listed = |routes: &[u32]| {
+        let mut words: Vec<&str> =
+            routes.iter().take(MAX_ROUTES_NAMED).filter_map(|route| names.get(*route as usize)).copied().collect();
+        if routes.len() > MAX_ROUTES_NAMED {
+            words.push("...");
+        }
+        words.join(", ")
+    };
+    match warning {
+        Warning::OnePrompt { routes } | Warning::NoPrompt { routes } => format!("{warning}: {}", listed(routes)),
+        Warning::NamesAlike { first, second } => {
+            format!("the names of these routes differ in case only: {}", listed(&[*first, *second]))
+        }
+        _ => warning.to_string(),
+    }
 }
 
 /// A text whose route changed between two versions.

@@ -3,6 +3,7 @@
 mod files;
 mod name;
 mod policy;
+mod rule;
 mod snapshot;
 mod store;
 mod types;
@@ -13,6 +14,7 @@ pub use files::{
 };
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
 pub use policy::{CostPolicy, Fallback, SetPolicy};
+pub use rule::DecisionRule;
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{

@@ -20,8 +20,8 @@ pub enum Fallback {
 
 /// When a set is trusted to decide without the LLM stage.
 ///
-/// With a `target_accuracy` or a `cost`, and with a version whose prompts are enough to calibrate a confidence, that
-/// confidence decides; else the bounds on the neighbours' vote do.
+/// With a `target_accuracy` or a `cost`, and with a version of enough prompts to prove one, a calibrated confidence
+/// decides; else the bounds on the neighbours' vote do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SetPolicy {
@@ -30,9 +30,8 @@ pub struct SetPolicy {
     /// What mistakes and calls of the LLM stage cost: if given, this decides and not the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<CostPolicy>,
-    /// Least probability that any of the set's routes applies, in [0, 1].
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_in_scope: Option<f32>,
+    /// Least probability that any of the set's routes applies, in [0, 1]; goes with a confidence.
+    pub min_in_scope: f32,
     /// Least share of the vote that the winner needs, in [0, 1].
     pub min_score: f32,
     /// Least distance between the shares of the winner and the second, in [0, 1].
@@ -63,7 +62,7 @@ impl Default for SetPolicy {
         Self {
             target_accuracy: 0.95,
             cost: None,
-            min_in_scope: None,
+            min_in_scope: 0.5,
             min_score: 0.5,
             min_margin: 0.1,
             min_similarity: 0.3,
@@ -78,7 +77,7 @@ impl SetPolicy {
         let mut faults = Vec::new();
         faults.extend(outside("target_accuracy", self.target_accuracy, 0.0, 1.0));
         faults.extend(self.cost.and_then(|cost| cost.fault()).map(|fault| ("cost", fault)));
-        faults.extend(self.min_in_scope.and_then(|least| outside("min_in_scope", least, 0.0, 1.0)));
+        faults.extend(outside("min_in_scope", self.min_in_scope, 0.0, 1.0));
         faults.extend(outside("min_score", self.min_score, 0.0, 1.0));
         faults.extend(outside("min_margin", self.min_margin, 0.0, 1.0));
         faults.extend(outside("min_similarity", self.min_similarity, -1.0, 1.0));
@@ -138,10 +137,10 @@ mod tests {
             (SetPolicy { min_score: 0.0, min_margin: 1.0, min_similarity: -1.0, ..good.clone() }, vec![]),
             (SetPolicy { min_score: f32::NAN, min_margin: -0.1, ..good.clone() }, vec!["min_score", "min_margin"]),
             (SetPolicy { min_similarity: f32::INFINITY, ..good.clone() }, vec!["min_similarity"]),
-            (SetPolicy { target_accuracy: 1.0, min_in_scope: Some(0.0), ..good.clone() }, vec![]),
+            (SetPolicy { target_accuracy: 1.0, min_in_scope: 0.0, ..good.clone() }, vec![]),
             (SetPolicy { target_accuracy: -0.1, ..good.clone() }, vec!["target_accuracy"]),
             (
-                SetPolicy { target_accuracy: f32::NAN, min_in_scope: Some(1.5), ..good.clone() },
+                SetPolicy { target_accuracy: f32::NAN, min_in_scope: 1.5, ..good.clone() },
                 vec!["target_accuracy", "min_in_scope"],
             ),
             (SetPolicy { cost: cost(1.0), ..good.clone() }, vec![]),

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use semroute_decision::Judgement;
+
 use super::name::{ReferenceId, SetName};
 use super::policy::SetPolicy;
+use super::rule::DecisionRule;
 use super::types::{Fingerprint, Route, Version};
 use crate::embed::Embedding;
 use crate::index::{IndexReport, VectorIndex};
@@ -57,6 +60,8 @@ pub struct Snapshot {
     /// In the order of the index's rows.
     pub references: Vec<Reference>,
     pub index_report: IndexReport,
+    /// `None`: none could be fitted, and the neighbours' vote decides.
+    pub rule: Option<DecisionRule>,
     pub(crate) index: Box<dyn VectorIndex>,
 }
 
@@ -70,6 +75,16 @@ impl Snapshot {
                 Some(Neighbour { reference: hit.row, route: reference.route, similarity: hit.similarity })
             })
             .collect()
+    }
+
+    /// What the decision model says of a prompt, of which `neighbours` are the nearest references. `None` without a
+    /// model, and for what does not fit it, which is a fault of ours and logged.
+    pub fn judge(&self, prompt: &Embedding, text: &str, neighbours: &[Neighbour]) -> Option<Judgement> {
+        let rule = self.rule.as_ref()?;
+        let neighbours: Vec<(u32, f32)> =
+            neighbours.iter().map(|neighbour| (neighbour.route, neighbour.similarity)).collect();
+        let judged = rule.model().judge(prompt.as_slice(), text, &neighbours);
+        judged.inspect_err(|error| tracing::error!(set = %self.set, %error, "the decision model was not used")).ok()
     }
 
     pub fn route(&self, index: RouteIndex) -> Option<&Route> {

@@ -34,7 +34,8 @@ async fn a_cached_answer_is_the_same_answer() {
     let same = pb::Decision { decision_id: first.decision_id.clone(), cached: false, timings: first.timings, ..second };
     assert_eq!(first, same);
 
-    let explained = pb::RouteOptions { max_neighbours: Some(3), explain: true, allow_llm: Some(false) };
+    let explained =
+        pb::RouteOptions { max_neighbours: Some(3), explain: true, allow_llm: Some(false), target_accuracy: None };
     let third = decide(&server, with(explained)).await;
     assert!(third.cached && third.neighbours.len() == 3 && !third.neighbours[0].text.is_empty(), "{third:?}");
     let many = pb::RouteOptions { max_neighbours: Some(100), ..pb::RouteOptions::default() };

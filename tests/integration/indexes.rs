@@ -104,7 +104,8 @@ async fn deleted_references_are_not_found_in_the_graph_that_goes_on() {
     let served = home.serve().await;
     assert!(served.log().contains("read the saved index"), "{}", served.log());
     let mut request = route_request(&texts[2]);
-    request.options = Some(pb::RouteOptions { max_neighbours: Some(10), explain: true, allow_llm: None });
+    request.options =
+        Some(pb::RouteOptions { max_neighbours: Some(10), explain: true, allow_llm: None, target_accuracy: None });
     let decision = served.router().await.route(request).await.unwrap().into_inner().decision.unwrap();
     let found: Vec<&str> = decision.neighbours.iter().map(|neighbour| neighbour.text.as_str()).collect();
     assert!(found.len() == 10 && texts[..5].iter().all(|gone| !found.contains(&gone.as_str())), "{found:?}");

@@ -20,6 +20,7 @@ mod command;
 mod completing;
 #[cfg(unix)]
 mod damage;
+mod deciding;
 mod embedding;
 #[cfg(unix)]
 mod indexes;

@@ -11,7 +11,12 @@ async fn a_decision_comes_with_its_evidence() {
     let server = Setup::default().start().await;
     let mut router = server.router().await;
     let mut request = Request::new(pb::RouteRequest {
-        options: Some(pb::RouteOptions { max_neighbours: Some(3), explain: true, allow_llm: None }),
+        options: Some(pb::RouteOptions {
+            max_neighbours: Some(3),
+            explain: true,
+            allow_llm: None,
+            target_accuracy: None,
+        }),
         ..route_request("what is 7 times 8?")
     });
     request.metadata_mut().insert("x-request-id", "abc".parse().unwrap());

@@ -69,7 +69,7 @@ fn fixture(config: &CacheConfig) -> Fixture {
     let embedded = Arc::new(AtomicUsize::new(0));
     let embedder = Box::new(Gated { leave: gate, embedded: Arc::clone(&embedded) });
     let batch = BatchLimits { tokens: 64, rows: 1 };
-    let settings = QueueConfig { capacity: 64, max_wait: PATIENCE, batch, pace: None };
+    let settings = QueueConfig { capacity: 64, max_wait: PATIENCE, batch, niceness: 0, pace: None };
     let (queue, workers) = EmbedQueue::start(&tokeniser, vec![embedder], settings).unwrap();
     let served = SnapshotCell::default();
     served.publish(snapshot(SetPolicy::default()));
@@ -79,7 +79,7 @@ fn fixture(config: &CacheConfig) -> Fixture {
 }
 
 const OPTIONS: ClassifyOptions =
-    ClassifyOptions { neighbours: 5, allow_llm: true, deadline: None, purpose: Purpose::Answer };
+    ClassifyOptions { neighbours: 5, allow_llm: true, deadline: None, purpose: Purpose::Answer, target_accuracy: None };
 
 fn within(time: Duration) -> ClassifyOptions {
     ClassifyOptions { deadline: Some(Instant::now() + time), ..OPTIONS }
@@ -294,8 +294,9 @@ async fn its_size_is_bounded() {
 #[test]
 fn an_entry_weighs_what_it_takes() {
     let fixture_evidence = Evidence {
-        scores: vec![crate::classify::RouteScore { route: 0, score: 1.0, similarity: 1.0 }; 7].into(),
-        doubts: Box::default(),
+        scores: vec![crate::classify::RouteScore { route: 0, score: 1.0, similarity: 1.0, probability: None }; 7]
+            .into(),
+        judged: None,
         neighbours: vec![crate::reference::Neighbour { reference: 0, route: 0, similarity: 1.0 }; 20].into(),
         searched: 20,
         input_tokens: 9,

@@ -25,7 +25,9 @@ impl pb::Decision {
             route: route_name(score.route),
             score: score.score,
             similarity: score.similarity,
+            probability: score.probability,
         });
+        let (stage_without, route_without) = decision.without_llm;
         Self {
             decision_id: decision.id.to_string(),
             route: decision.route.map(route_name).unwrap_or_default(),
@@ -46,6 +48,13 @@ impl pb::Decision {
             input_tokens: decision.evidence.input_tokens as u32,
             timings: Some(decision.timings.into()),
             cached: decision.cached,
+            confidence: decision.judged().map(|judged| judged.confidence),
+            in_scope: decision.judged().map(|judged| judged.in_scope),
+            threshold: decision.threshold,
+            without_llm: Some(pb::StageAnswer {
+                route: route_without.map(route_name).unwrap_or_default(),
+                stage: pb::Stage::from(stage_without).into(),
+            }),
         }
     }
 }

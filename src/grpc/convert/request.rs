@@ -21,6 +21,8 @@ pub(crate) struct Classification {
     pub neighbours: usize,
     pub explain: bool,
     pub allow_llm: bool,
+    /// In [0, 1].
+    pub target_accuracy: Option<f32>,
 }
 
 /// What to send on, and where.
@@ -127,12 +129,16 @@ fn classify(
     if neighbours > MAX_NEIGHBOURS {
         violations.add("options.max_neighbours", format!("is {neighbours}, at most {MAX_NEIGHBOURS} are allowed"));
     }
+    if let Some(target) = options.target_accuracy.filter(|target| !(0.0..=1.0).contains(target)) {
+        violations.add("options.target_accuracy", format!("is {target}, must be from 0 to 1"));
+    }
     Some(Classification {
         prompt: input?.prompt.clone(),
         set,
         neighbours: neighbours as usize,
         explain: options.explain,
         allow_llm: options.allow_llm.unwrap_or(true),
+        target_accuracy: options.target_accuracy,
     })
 }
 

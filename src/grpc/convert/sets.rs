@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::pb;
 use super::super::violation::{Violations, name};
-use crate::publish::BuildReport;
+use crate::publish::{BuildReport, FitSummary};
 use crate::reference::{
     CostPolicy, Fallback, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferenceId, ReferencePrompt,
     ReferenceSet, Revision, Route, RouteName, SetEdit, SetName, SetPolicy, TargetName, TextHash,
@@ -101,7 +101,7 @@ fn policy(violations: &mut Violations, policy: pb::SetPolicy) -> SetPolicy {
     let policy = SetPolicy {
         target_accuracy: policy.target_accuracy.unwrap_or(defaults.target_accuracy),
         cost: policy.cost.map(Into::into),
-        min_in_scope: policy.min_in_scope,
+        min_in_scope: policy.min_in_scope.unwrap_or(defaults.min_in_scope),
         min_score: policy.min_score.unwrap_or(defaults.min_score),
         min_margin: policy.min_margin.unwrap_or(defaults.min_margin),
         min_similarity: policy.min_similarity.unwrap_or(defaults.min_similarity),
@@ -253,7 +253,7 @@ impl From<SetPolicy> for pb::SetPolicy {
         Self {
             target_accuracy: Some(policy.target_accuracy),
             cost: policy.cost.map(Into::into),
-            min_in_scope: policy.min_in_scope,
+            min_in_scope: Some(policy.min_in_scope),
             min_score: Some(policy.min_score),
             min_margin: Some(policy.min_margin),
             min_similarity: Some(policy.min_similarity),
@@ -299,6 +299,41 @@ impl From<BuildReport> for pb::BuildReport {
             agreement: report.agreement,
             previous_agreement: report.previous_agreement,
             relabelled: report.relabelled,
+            fit: report.fit.map(Into::into),
+            fit_refused: report.fit_refused.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<FitSummary> for pb::FitSummary {
+    fn from(fit: FitSummary) -> Self {
+        let reliability = fit.reliability.into_iter().map(|bin| pb::ReliabilityBin {
+            from: bin.from,
+            prompts: bin.prompts,
+            confidence: bin.confidence,
+            accuracy: bin.accuracy,
+        });
+        Self {
+            held_out: fit.held_out,
+            accuracy: fit.accuracy,
+            calibration_error: fit.calibration_error,
+            brier: fit.brier,
+            reliability: reliability.collect(),
+            scope_auroc_left_out: fit.scope_auroc_left_out,
+            scope_auroc_none: fit.scope_auroc_none,
+            shortlist_coverage: fit.shortlist_coverage,
+            shortlist_length: fit.shortlist_length,
+            expected: fit.expected.map(|expected| pb::Expectation {
+                threshold: expected.threshold,
+                reached: expected.reached,
+                alone: expected.alone,
+                accuracy_alone: expected.accuracy_alone,
+                accuracy_alone_at_least: expected.accuracy_alone_at_least,
+                cost_per_1000: expected.cost_per_1000,
+            }),
+            warnings: fit.warnings,
+            bytes: fit.bytes,
+            seconds: fit.seconds,
         }
     }
 }

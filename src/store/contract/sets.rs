@@ -8,7 +8,7 @@ pub(crate) async fn are_created_changed_and_listed_by_name(store: &impl Store) {
     let policy = SetPolicy {
         target_accuracy: 0.9,
         cost: Some(CostPolicy { wrong_route_cost: 10.0, llm_cost: 0.1, llm_latency_cost: 0.0, llm_accuracy: 0.9 }),
-        min_in_scope: Some(0.25),
+        min_in_scope: 0.25,
         min_score: 0.1,
         min_margin: 0.3,
         min_similarity: -0.7,

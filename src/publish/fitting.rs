@@ -1,0 +1,149 @@
+//! The decision model of a version: fitted when the version is built, kept with it, and read by all who serve it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use ndarray::{Array2, ArrayView2};
+use semroute_decision::{DecisionModel, Example, FitConfig, FitError, Label, Purpose, TrainingSet, Watch, fit};
+
+use super::error::BuildError;
+use super::load::NonePrompts;
+use super::report::FitSummary;
+use crate::embed::{EmbedQueue, Embedding};
+use crate::index::{BuildWatch, Stopped, VectorMatrix};
+use crate::reference::{DecisionRule, Reference, Route, SetPolicy, SetVersion};
+
+/// Descriptions on their way through the embedding queue at once.
+const IN_FLIGHT: usize = 32;
+
+/// What a fit is made from, beside the references and their vectors.
+pub(super) struct FitInput {
+    pub set: String,
+    pub policy: SetPolicy,
+    /// In the order of a snapshot, each with the embedding of its name and description.
+    pub routes: Vec<(Route, Embedding)>,
+    pub none: NonePrompts,
+}
+
+/// A model with the rule that the policy makes of it, or why there is none.
+pub(super) struct Fit {
+    pub rule: Option<DecisionRule>,
+    /// As the store keeps it; empty if there is none.
+    pub bytes: Vec<u8>,
+    pub summary: Option<FitSummary>,
+    pub refused: Option<String>,
+}
+
+/// Embeds what is said of each route: a reference more for it, and all that there is for one without prompts.
+pub async fn describe(queue: &EmbedQueue, routes: &[Route]) -> Result<Vec<(Route, Embedding)>, BuildError> {
+    stream::iter(routes.to_vec())
+        .map(|route| async move {
+            let text = match route.description.as_str() {
+                "" => route.name.to_string(),
+                description => format!("{}: {description}", route.name),
+            };
+            let failed = |source| BuildError::Describe { route: route.name.clone(), source };
+            let embedded = queue.embed_patiently(text.into()).await.map_err(failed)?;
+            Ok((route, embedded.embedding))
+        })
+        .buffered(IN_FLIGHT)
+        .try_collect()
+        .await
+}
+
+/// On the caller's thread and rayon's: seconds for large sets.
+pub(super) fn fitted(
+    input: &FitInput,
+    references: &[Reference],
+    vectors: &VectorMatrix,
+    watch: &BuildWatch,
+) -> Result<Fit, Stopped> {
+    let begun = Instant::now();
+    let result = input.fit(references, vectors, watch);
+    let fitted = match result {
+        Ok(fitted) => fitted,
+        Err(FitError::Cancelled) => return Err(Stopped),
+        Err(error) => {
+            tracing::warn!(set = %input.set, %error, "no decision model was fitted: the neighbours' vote decides");
+            return Ok(Fit { rule: None, bytes: Vec::new(), summary: None, refused: Some(error.to_string()) });
+        }
+    };
+    let bytes = fitted.model.to_bytes();
+    let rule = DecisionRule::new(Arc::new(fitted.model), &input.policy);
+    let names: Vec<&str> = input.routes.iter().map(|(route, _)| route.name.as_str()).collect();
+    let summary = FitSummary::of(&fitted.report, &rule, &names, bytes.len(), begun.elapsed());
+    for warning in &summary.warnings {
+        tracing::warn!(set = %input.set, %warning, "the decision model");
+    }
+    Ok(Fit { rule: Some(rule), bytes, summary: Some(summary), refused: None })
+}
+
+/// The rule of a stored model. `None` if it is to be fitted again: it is of another release, or damaged.
+pub(super) fn restored(version: &SetVersion, bytes: &[u8], dimension: usize) -> Option<Option<DecisionRule>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    let (set, number) = (&version.set, version.version);
+    let routes = version.routes.iter().filter(|route| !route.is_none()).count();
+    match DecisionModel::from_bytes(bytes) {
+        Ok(model) if model.routes() == routes && model.dimension() == dimension => {
+            Some(Some(DecisionRule::new(Arc::new(model), &version.policy)))
+        }
+        Ok(_) => {
+            tracing::warn!(%set, version = number, "the stored decision model is not that of this version");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%set, version = number, %error, "the stored decision model cannot be read");
+            None
+        }
+    }
+}
+
+impl FitInput {
+    fn fit(
+        &self,
+        references: &[Reference],
+        vectors: &VectorMatrix,
+        watch: &BuildWatch,
+    ) -> Result<semroute_decision::Fitted, FitError> {
+        let routes: Vec<semroute_decision::Route<'_>> = self
+            .routes
+            .iter()
+            .map(|(route, embedding)| semroute_decision::Route {
+                name: route.name.as_str(),
+                description: &route.description,
+                embedding: Some(embedding.as_slice()),
+            })
+            .collect();
+        let known = references.iter().map(|reference| Example {
+            text: &reference.text,
+            label: Label::Route(reference.route),
+            purpose: Purpose::Reference,
+        });
+        let none = self.none.texts.iter().map(|text| Example { text, label: Label::None, purpose: Purpose::Reference });
+        let examples: Vec<Example<'_>> = known.chain(none).collect();
+        let all = (!self.none.embeddings.is_empty()).then(|| self.with_none(vectors));
+        let embeddings = all.as_ref().map_or_else(|| vectors.view(), |all| all.view());
+        fit(&TrainingSet::new(&routes, &examples, embeddings)?, &FitConfig::default(), &Looking(watch))
+    }
+
+    /// The references' vectors, then those of the prompts that belong to no route.
+    fn with_none(&self, vectors: &VectorMatrix) -> Array2<f32> {
+        let none: Vec<f32> = self.none.embeddings.iter().flat_map(|row| row.as_slice()).copied().collect();
+        let rows = self.none.embeddings.len();
+        let none = ArrayView2::from_shape((rows, vectors.dimension()), &none);
+        // Every embedding has the model's dimension: were it otherwise, the fit would say that the rows disagree.
+        none.and_then(|none| ndarray::concatenate(ndarray::Axis(0), &[vectors.view(), none])).unwrap_or_default()
+    }
+}
+
+/// Ends the fit when the build is to end.
+struct Looking<'a>(&'a BuildWatch);
+
+impl Watch for Looking<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.is_stopped()
+    }
+}
