@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage};
+use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage, follow_spend};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
@@ -146,11 +146,15 @@ impl App {
             Some(llm) => Some(Arc::new(llm_stage(&providers, llm)?)),
             None => None,
         };
+        if let Some(llm) = &llm {
+            llm.budget().recall(store.as_ref()).await?;
+        }
         let cache = ExactCache::new(&config.cache, live.snapshots().clone());
         let sources = Sources {
             live: live.clone(),
             queue: embedding.queue.clone(),
             cache: cache.clone(),
+            budget: llm.as_ref().map(|llm| llm.budget().clone()),
             model: embedding.files.manifest().name.clone(),
         };
         let metrics = Metrics::new(sources, grpc::methods())?;
@@ -167,6 +171,15 @@ impl App {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         })
+    }
+
+    /// Starts what goes on beside the requests, until `stop`.
+    pub fn start_tasks(&self) {
+        self.tasks.spawn(self.live.clone().follow(self.stop.clone()));
+        if let Some(llm) = self.cascade.llm() {
+            let (budget, store) = (llm.budget().clone(), Arc::clone(&self.store));
+            self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));
+        }
     }
 }
 

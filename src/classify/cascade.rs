@@ -9,6 +9,7 @@ use super::cache::{ExactCache, Source};
 use super::decision::{Decision, LlmOutcome, Stage, Timings};
 use super::evidence::{Evidence, Question};
 use super::llm::{LlmChoice, LlmError, LlmStage};
+use super::shortlist::shortlist;
 use crate::embed::{EmbedError, EmbedQueue};
 use crate::prompt::Prompt;
 use crate::reference::{Fallback, RouteIndex, Snapshot};
@@ -67,6 +68,10 @@ impl Cascade {
         Self { cache, ..self }
     }
 
+    pub fn llm(&self) -> Option<&Arc<LlmStage>> {
+        self.llm.as_ref()
+    }
+
     pub fn cache(&self) -> Option<&ExactCache> {
         self.cache.as_ref()
     }
@@ -98,8 +103,7 @@ impl Cascade {
 
         let asking = Instant::now();
         let (llm, choice) = self.ask_llm(&evidence, prompt, &snapshot, options).await;
-        let asked = !matches!(llm, LlmOutcome::NotNeeded | LlmOutcome::NotConfigured | LlmOutcome::NotAllowed);
-        let called = asked && !choice.is_some_and(|choice| choice.kept);
+        let called = llm.was_asked() && !choice.is_some_and(|choice| choice.kept);
         let (stage, route) = settle(llm, choice.and_then(|choice| choice.route), &evidence, &snapshot);
         timings.llm = called.then(|| asking.elapsed());
         timings.total = begun.elapsed();
@@ -138,6 +142,9 @@ impl Cascade {
         snapshot: &Snapshot,
         options: ClassifyOptions,
     ) -> (LlmOutcome, Option<LlmChoice>) {
+        if let Some(llm) = &self.llm {
+            llm.budget().decided();
+        }
         if evidence.doubts.is_empty() {
             return (LlmOutcome::NotNeeded, None);
         }
@@ -145,7 +152,7 @@ impl Cascade {
         if !options.allow_llm {
             return (LlmOutcome::NotAllowed, None);
         }
-        let candidates: Vec<RouteIndex> = evidence.scores.iter().map(|score| score.route).collect();
+        let candidates = shortlist(evidence);
         let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
         match llm.choose(&prompt.text(), snapshot, &candidates, deadline).await {
             Ok(choice) if choice.route.is_some() => (LlmOutcome::Verdict, Some(choice)),
@@ -153,6 +160,7 @@ impl Cascade {
             Err(LlmError::Timeout { .. }) => (LlmOutcome::Timeout, None),
             Err(LlmError::Call { .. }) => (LlmOutcome::Error, None),
             Err(LlmError::NoVerdict(_)) => (LlmOutcome::NoVerdict, None),
+            Err(LlmError::OverBudget(cap)) => (LlmOutcome::over(cap), None),
         }
     }
 }

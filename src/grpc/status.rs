@@ -36,6 +36,10 @@ pub(super) enum Reason {
     UnknownReferencePrompt,
     UnknownVersion,
     UnknownReindex,
+    UnknownProposal,
+    UnknownDecision,
+    ProposalClosed,
+    ProposalsFull,
     StaleRevision,
     RouteNotEmpty,
     EmptySet,
@@ -68,6 +72,10 @@ impl Reason {
             Self::UnknownReferencePrompt => "UNKNOWN_REFERENCE_PROMPT",
             Self::UnknownVersion => "UNKNOWN_VERSION",
             Self::UnknownReindex => "UNKNOWN_REINDEX",
+            Self::UnknownProposal => "UNKNOWN_PROPOSAL",
+            Self::UnknownDecision => "UNKNOWN_DECISION",
+            Self::ProposalClosed => "PROPOSAL_CLOSED",
+            Self::ProposalsFull => "PROPOSALS_FULL",
             Self::StaleRevision => "STALE_REVISION",
             Self::RouteNotEmpty => "ROUTE_NOT_EMPTY",
             Self::EmptySet => "EMPTY_SET",
@@ -142,6 +150,11 @@ pub(super) fn from_store(error: &StoreError) -> Status {
         StoreError::UnknownPrompt { id, .. } => {
             Reason::UnknownReferencePrompt.resource(Code::NotFound, "semroute.v1.ReferencePrompt", id.as_str(), message)
         }
+        StoreError::UnknownProposal { id, .. } => {
+            let id = id.to_string();
+            Reason::UnknownProposal.resource(Code::NotFound, "semroute.v1.Proposal", &id, message)
+        }
+        StoreError::ProposalClosed { .. } => Reason::ProposalClosed.status(Code::FailedPrecondition, message),
         StoreError::UnknownVersion { .. } => Reason::UnknownVersion.status(Code::NotFound, message),
         StoreError::Stale { resource, .. } => {
             let resource = resource.clone();

@@ -24,7 +24,7 @@ pub use prompts::Asked;
 use prompts::Prompts;
 use readings::Readings;
 
-use crate::classify::ExactCache;
+use crate::classify::{Budget, ExactCache};
 use crate::embed::EmbedQueue;
 use crate::publish::LiveSets;
 
@@ -41,6 +41,8 @@ pub struct Sources {
     pub live: LiveSets,
     pub queue: EmbedQueue,
     pub cache: Option<ExactCache>,
+    /// Of the LLM stage.
+    pub budget: Option<Budget>,
     /// Name of the embedding model.
     pub model: String,
 }

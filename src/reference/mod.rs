@@ -2,6 +2,7 @@
 
 mod files;
 mod name;
+mod proposal;
 mod snapshot;
 mod store;
 mod types;
@@ -11,6 +12,10 @@ pub use files::{
     read_labelled, read_labelled_set, read_set, write_line, write_set_toml,
 };
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
+pub use proposal::{
+    MAX_NOTE_BYTES, MAX_ORIGINS, Origin, Proposal, ProposalEdit, ProposalFilter, ProposalId, ProposalState,
+    ProposalVector, Recorded, Settlement, Source, likeness,
+};
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{

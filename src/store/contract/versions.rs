@@ -244,3 +244,15 @@ pub(crate) async fn leave_no_unused_embeddings(store: &impl Store) {
     }
     assert_eq!(missing_of("m").await, ["new", "old", "stays"], "no version is of that model any more");
 }
+
+pub(crate) async fn give_embeddings_by_text(store: &impl Store) {
+    with_routes(store, "a").await;
+    write(store, "a", &[edit("1", "code", "x"), edit("2", "code", "yy")]).await;
+    build(store, "a", "m").await;
+    let texts = ["x", "yy", "unknown"].map(TextHash::of);
+    let mut found = store.get_embeddings(&model("m"), &texts).await.unwrap();
+    found.sort_by_key(|(_, vector)| vector[0] as u32);
+    assert_eq!(found, [embedding("x"), embedding("yy")]);
+    assert_eq!(store.get_embeddings(&model("other"), &texts).await.unwrap(), []);
+    assert_eq!(store.get_embeddings(&model("m"), &[]).await.unwrap(), []);
+}

@@ -9,9 +9,11 @@ mod embeddings;
 mod fault;
 mod port;
 mod prompts;
+mod proposals;
 mod routes;
 mod schema;
 mod sets;
+mod spend;
 #[cfg(test)]
 mod tests;
 mod value;
