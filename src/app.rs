@@ -14,6 +14,7 @@ use crate::embed::{
     TextTokeniser, tune,
 };
 use crate::grpc;
+use crate::learn::{Learning, RecorderParts};
 use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
@@ -127,6 +128,7 @@ pub struct App {
     pub builder: Builder,
     pub live: LiveSets,
     pub cascade: Cascade,
+    pub learning: Learning,
     pub metrics: Metrics,
     pub providers: Providers,
     pub tasks: TaskTracker,
@@ -150,8 +152,16 @@ impl App {
             llm.budget().recall(store.as_ref()).await?;
         }
         let cache = ExactCache::new(&config.cache, live.snapshots().clone());
+        let parts = RecorderParts {
+            store: Arc::clone(&store),
+            served: live.snapshots().clone(),
+            embed: embedding.queue.clone(),
+            model: embedding.files.fingerprint(),
+        };
+        let learning = Learning::new(config.feedback.clone(), llm.as_deref().map(LlmStage::model), parts);
         let sources = Sources {
             live: live.clone(),
+            learning: learning.clone(),
             queue: embedding.queue.clone(),
             cache: cache.clone(),
             budget: llm.as_ref().map(|llm| llm.budget().clone()),
@@ -166,6 +176,7 @@ impl App {
             builder,
             live,
             cascade,
+            learning,
             metrics,
             providers,
             tasks: TaskTracker::new(),
@@ -176,6 +187,7 @@ impl App {
     /// Starts what goes on beside the requests, until `stop`.
     pub fn start_tasks(&self) {
         self.tasks.spawn(self.live.clone().follow(self.stop.clone()));
+        self.tasks.spawn(self.learning.clone().run(self.stop.clone()));
         if let Some(llm) = self.cascade.llm() {
             let (budget, store) = (llm.budget().clone(), Arc::clone(&self.store));
             self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));

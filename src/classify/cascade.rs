@@ -113,6 +113,7 @@ impl Cascade {
             route,
             stage,
             llm,
+            verdict: choice,
             evidence,
             shown: options.neighbours,
             cached: kept && !called,

@@ -10,6 +10,7 @@ use super::budget::Cap;
 use super::evidence::Evidence;
 use super::judge::Doubt;
 use super::knn::{RouteScore, margin};
+use super::llm::LlmChoice;
 use crate::reference::{Neighbour, Route, RouteIndex, Snapshot};
 
 /// What decided.
@@ -137,6 +138,8 @@ pub struct Decision {
     pub route: Option<RouteIndex>,
     pub stage: Stage,
     pub llm: LlmOutcome,
+    /// What the LLM stage chose, if it did.
+    pub verdict: Option<LlmChoice>,
     /// What it rests on.
     pub evidence: Arc<Evidence>,
     /// Neighbours that the request asked to see.

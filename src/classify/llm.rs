@@ -7,6 +7,7 @@ mod question;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use moka::future::Cache;
@@ -41,6 +42,8 @@ pub struct LlmChoice {
     pub probability: Option<f32>,
     /// Whether it was given to the same question before, so that nobody was asked.
     pub kept: bool,
+    /// Whether the model was asked for this very decision: not if the answer was kept, or another's who asked the same.
+    pub asked: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -50,8 +53,9 @@ struct Answered {
 }
 
 impl Answered {
-    fn choice(&self, shortlist: &[RouteIndex], kept: bool) -> LlmChoice {
-        LlmChoice { route: self.verdict.among(shortlist), probability: self.probability, kept }
+    fn choice(&self, shortlist: &[RouteIndex]) -> LlmChoice {
+        let route = self.verdict.among(shortlist);
+        LlmChoice { route, probability: self.probability, kept: false, asked: false }
     }
 }
 
@@ -94,11 +98,16 @@ impl LlmStage {
         let matter = Matter { text, snapshot, shortlist: &shortlist };
         let key = question::key(matter);
         if let Some(answered) = self.verdicts.get(&key).await {
-            return Ok(answered.choice(&shortlist, true));
+            return Ok(LlmChoice { kept: true, ..answered.choice(&shortlist) });
         }
+        let asked = AtomicBool::new(false);
         let answered = loop {
-            let asked = self.verdicts.try_get_with(key, self.ask(matter, deadline));
-            match tokio::time::timeout_at(deadline.into(), asked).await {
+            // Run by one of those who ask the same; the others get what it gets.
+            let ask = async {
+                asked.store(true, Ordering::Relaxed);
+                self.ask(matter, deadline).await
+            };
+            match tokio::time::timeout_at(deadline.into(), self.verdicts.try_get_with(key, ask)).await {
                 Err(_) => return Err(LlmError::Timeout { waited: now().saturating_duration_since(begun) }),
                 // The time that was up is that of another caller who asked the same: ours goes on.
                 Ok(Err(error)) if matches!(*error, LlmError::Timeout { .. }) && now() < deadline => {}
@@ -106,7 +115,7 @@ impl LlmStage {
                 Ok(Ok(answered)) => break answered,
             }
         };
-        Ok(answered.choice(&shortlist, false))
+        Ok(LlmChoice { asked: asked.into_inner(), ..answered.choice(&shortlist) })
     }
 
     async fn ask(&self, matter: Matter<'_>, deadline: Instant) -> Result<Answered, LlmError> {

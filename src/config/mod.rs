@@ -20,6 +20,7 @@ use crate::dispatch::DispatchConfig;
 use crate::embed::{InstructionSet, Precision};
 use crate::http::HttpConfig;
 use crate::index::IndexConfig;
+use crate::learn::FeedbackConfig;
 use crate::provider::{DEMO, Kind, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
 use crate::routing::{RoutingConfig, TargetConfig};
@@ -45,6 +46,8 @@ pub struct Config {
     pub index: IndexConfig,
     pub cache: CacheConfig,
     pub llm: Option<LlmConfig>,
+    /// Without it no prompt is remembered.
+    pub feedback: Option<FeedbackConfig>,
     pub dispatch: DispatchConfig,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
     pub default_targets: Vec<TargetName>,
@@ -181,6 +184,7 @@ impl Default for Config {
             index: IndexConfig::default(),
             cache: CacheConfig::default(),
             llm: None,
+            feedback: None,
             dispatch: DispatchConfig::default(),
             default_targets: Vec::new(),
             providers: Vec::new(),
@@ -288,6 +292,9 @@ impl Config {
         below("dispatch", self.dispatch.faults());
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
+        }
+        if let Some(feedback) = &self.feedback {
+            below("feedback", feedback.faults());
         }
         for (path, what) in Providers::faults(&self.providers) {
             add(format!("providers{path}"), what);
@@ -452,6 +459,10 @@ mod tests {
             [llm.budget]
             max_share = 2
             max_spend_per_day = 1
+            [feedback]
+            near = 2
+            [feedback.accept]
+            agreeing = 0
             [[providers]]
             name = "typed"
             kind = "systemone"
@@ -461,7 +472,16 @@ mod tests {
             provider = "typed"
             model = "m"
         "#;
-        assert_eq!(faults(text), ["llm.budget.max_share", "llm.budget.max_spend_per_day", "targets[0].provider"]);
+        assert_eq!(
+            faults(text),
+            [
+                "llm.budget.max_share",
+                "llm.budget.max_spend_per_day",
+                "feedback.near",
+                "feedback.accept.agreeing",
+                "targets[0].provider",
+            ]
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::convert::attempts_detail;
 use crate::classify::Decision;
 use crate::dispatch;
 use crate::embed::EmbedError;
+use crate::learn::CorrectionError;
 use crate::publish::{BuildError, Problem};
 use crate::reference::{SetName, StoreError};
 use crate::telemetry::chain;
@@ -171,6 +172,18 @@ pub(super) fn from_store(error: &StoreError) -> Status {
             Reason::StoreDamaged.status(Code::DataLoss, "the store is damaged: see the server's log")
         }
         StoreError::EmbeddingsMissing { .. } => internal(error),
+    }
+}
+
+pub(super) fn from_correction(error: &CorrectionError) -> Status {
+    let message = error.to_string();
+    match error {
+        CorrectionError::UnknownDecision { id, .. } => {
+            Reason::UnknownDecision.resource(Code::NotFound, "semroute.v1.Decision", &id.to_string(), message)
+        }
+        CorrectionError::TooLong { .. } => super::violation::field("input", message),
+        CorrectionError::Full { .. } => Reason::ProposalsFull.status(Code::ResourceExhausted, message),
+        CorrectionError::Store(error) => from_store(error),
     }
 }
 

@@ -7,6 +7,8 @@
 mod book;
 mod calls;
 mod decisions;
+mod learning;
+mod llm;
 mod process;
 mod prompts;
 mod readings;
@@ -26,6 +28,7 @@ use readings::Readings;
 
 use crate::classify::{Budget, ExactCache};
 use crate::embed::EmbedQueue;
+use crate::learn::Learning;
 use crate::publish::LiveSets;
 
 /// What [`Metrics::text`] is.
@@ -43,6 +46,7 @@ pub struct Sources {
     pub cache: Option<ExactCache>,
     /// Of the LLM stage.
     pub budget: Option<Budget>,
+    pub learning: Learning,
     /// Name of the embedding model.
     pub model: String,
 }

@@ -4,7 +4,9 @@ use prometheus::{Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Result};
 
 use super::Sources;
 use super::book::Book;
-use crate::classify::{BudgetStats, CacheStats};
+use super::learning::Proposals;
+use super::llm::Llm;
+use crate::classify::CacheStats;
 use crate::embed::QueueStats;
 
 pub(super) struct Readings {
@@ -12,6 +14,7 @@ pub(super) struct Readings {
     snapshots: Snapshots,
     cache: Cache,
     llm: Llm,
+    proposals: Proposals,
     queue: Queue,
 }
 
@@ -25,6 +28,7 @@ impl Readings {
             snapshots: Snapshots::new(book)?,
             cache: Cache::new(book)?,
             llm: Llm::new(book)?,
+            proposals: Proposals::new(book)?,
             queue: Queue::new(book)?,
         })
     }
@@ -34,6 +38,7 @@ impl Readings {
         self.snapshots.read(sources);
         self.cache.read(sources.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default());
         self.llm.read(sources.budget.as_ref().map(|budget| budget.stats()).unwrap_or_default());
+        self.proposals.read(sources.learning.stats());
         self.queue.read(sources.queue.stats());
     }
 }
@@ -80,41 +85,6 @@ impl Snapshots {
         for (name, _) in sources.live.problems() {
             set(&self.stale, &[name.as_str()], 1);
         }
-    }
-}
-
-/// What the LLM stage does and costs; all zero without one.
-struct Llm {
-    calls: IntCounter,
-    in_flight: IntGauge,
-    input_tokens: IntCounter,
-    output_tokens: IntCounter,
-    spent: Counter,
-    spent_today: Gauge,
-}
-
-impl Llm {
-    fn new(book: &Book) -> Result<Self> {
-        let tokens = "Tokens of the LLM stage as its provider reported them, by what was done with them: read or written.";
-        let tokens = book.counters("semroute_llm_tokens_total", tokens, &["kind"])?;
-        let today = "What the LLM stage spent today (UTC), in the unit of its prices, by all servers on this store.";
-        Ok(Self {
-            calls: book.counter("semroute_llm_calls_total", "Calls of the LLM stage that its budget admitted.")?,
-            in_flight: book.gauge("semroute_llm_calls_in_flight", "Calls of the LLM stage under way.")?,
-            input_tokens: tokens.get_metric_with_label_values(&["input"])?,
-            output_tokens: tokens.get_metric_with_label_values(&["output"])?,
-            spent: book.sum("semroute_llm_spend_total", "What this server's LLM stage spent, in the unit of its prices.")?,
-            spent_today: book.ratio("semroute_llm_spend_today", today)?,
-        })
-    }
-
-    fn read(&self, stats: BudgetStats) {
-        catch_up(&self.calls, stats.calls);
-        self.in_flight.set(stats.in_flight as i64);
-        catch_up(&self.input_tokens, stats.input_tokens);
-        catch_up(&self.output_tokens, stats.output_tokens);
-        self.spent.inc_by((stats.spent.units() - self.spent.get()).max(0.0));
-        self.spent_today.set(stats.spent_today.units());
     }
 }
 
@@ -233,6 +203,6 @@ impl Queue {
 }
 
 /// Brings a counter to what somebody else has counted. Only readers write here, one at a time.
-fn catch_up(counter: &IntCounter, total: u64) {
+pub(super) fn catch_up(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }

@@ -129,9 +129,11 @@ async fn only_calls_count_not_verdicts_that_are_kept_or_shared() {
     let ask = || stage.choose("what is 7 times 8?", &snapshot, &[0, 1], None);
     stage.budget().decided();
     let (first, second) = tokio::join!(ask(), ask());
-    assert_eq!((first.unwrap().route, second.unwrap().route), (Some(0), Some(0)));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!((first.route, second.route), (Some(0), Some(0)));
+    assert_eq!((first.asked, second.asked, first.kept, second.kept), (true, false, false, false));
     let kept = ask().await.unwrap();
-    assert!(kept.kept && kept.probability.is_none() && provider.asked() == 1);
+    assert!(kept.kept && !kept.asked && kept.probability.is_none() && provider.asked() == 1);
     let stats = stage.budget().stats();
     assert_eq!((stats.calls, stats.spent_today.0), (1, 100 * 1_000 + 10 * 5_000), "100 tokens read, 10 written");
     let other = stage.choose("and 9 times 9?", &snapshot, &[0, 1], None).await;
@@ -154,5 +156,5 @@ async fn a_typed_question_is_put_where_it_is_understood() {
     let provider = Slow::new(Duration::from_millis(10), true);
     let stage = stage(&provider, "");
     let chosen = stage.choose("what is 7 times 8?", &snapshot(), &[0, 1], None).await.unwrap();
-    assert_eq!(chosen, LlmChoice { route: Some(0), probability: Some(0.75), kept: false });
+    assert_eq!(chosen, LlmChoice { route: Some(0), probability: Some(0.75), kept: false, asked: true });
 }

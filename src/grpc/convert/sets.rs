@@ -64,7 +64,7 @@ impl SetMask {
 }
 
 /// A name that a route may bear.
-fn route_name(violations: &mut Violations, field: &str, text: &str) -> Option<RouteName> {
+pub(super) fn route_name(violations: &mut Violations, field: &str, text: &str) -> Option<RouteName> {
     if text == NO_ROUTE {
         violations.add(field, format!("must not be the reserved route name {NO_ROUTE}"));
         return None;
