@@ -7,13 +7,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage};
+use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage, follow_spend};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
     TextTokeniser, tune,
 };
 use crate::grpc;
+use crate::learn::{Learning, RecorderParts};
 use crate::metrics::{Metrics, MetricsError, Sources};
 use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedProgress};
 use crate::provider::Providers;
@@ -131,6 +132,7 @@ pub struct App {
     pub builder: Builder,
     pub live: LiveSets,
     pub cascade: Cascade,
+    pub learning: Learning,
     pub metrics: Metrics,
     pub providers: Providers,
     pub tasks: TaskTracker,
@@ -150,11 +152,23 @@ impl App {
             Some(llm) => Some(Arc::new(llm_stage(&providers, llm)?)),
             None => None,
         };
+        if let Some(llm) = &llm {
+            llm.budget().recall(store.as_ref()).await?;
+        }
         let cache = ExactCache::new(&config.cache, live.snapshots().clone());
+        let parts = RecorderParts {
+            store: Arc::clone(&store),
+            served: live.snapshots().clone(),
+            embed: embedding.queue.clone(),
+            model: embedding.files.fingerprint(),
+        };
+        let learning = Learning::new(config.feedback.clone(), llm.as_deref().map(LlmStage::model), parts);
         let sources = Sources {
             live: live.clone(),
+            learning: learning.clone(),
             queue: embedding.queue.clone(),
             cache: cache.clone(),
+            budget: llm.as_ref().map(|llm| llm.budget().clone()),
             model: embedding.files.manifest().name.clone(),
         };
         let metrics = Metrics::new(sources, grpc::methods())?;
@@ -166,11 +180,22 @@ impl App {
             builder,
             live,
             cascade,
+            learning,
             metrics,
             providers,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         })
+    }
+
+    /// Starts what goes on beside the requests, until `stop`.
+    pub fn start_tasks(&self) {
+        self.tasks.spawn(self.live.clone().follow(self.stop.clone()));
+        self.tasks.spawn(self.learning.clone().run(self.stop.clone()));
+        if let Some(llm) = self.cascade.llm() {
+            let (budget, store) = (llm.budget().clone(), Arc::clone(&self.store));
+            self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));
+        }
     }
 }
 

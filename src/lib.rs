@@ -24,7 +24,8 @@
 //!
 //! Beside it, never on the request path: references API or `semroute reindex` -> [`reference::Store`] (a frozen
 //! version) -> [`publish::Builder`] (embed, index, check) -> [`reference::Snapshot`] -> one atomic swap in
-//! [`reference::SnapshotCell`]. [`publish::LiveSets`] follows what any process publishes.
+//! [`reference::SnapshotCell`]. [`publish::LiveSets`] follows what any process publishes. And back: verdicts of the LLM
+//! stage and corrections by clients -> [`learn::Learning`] -> proposals in the store -> the set's draft.
 //!
 //! # Layers
 //!
@@ -37,7 +38,8 @@
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference` | sqlx |
 //! | `evaluate` | nothing | |
-//! | `metrics` | `publish` and below | prometheus |
+//! | `metrics` | `learn` and below | prometheus |
+//! | `learn` | `classify` and below | |
 //! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `provider` | |
@@ -78,6 +80,7 @@ pub mod evaluate;
 pub mod grpc;
 pub mod http;
 pub mod index;
+pub mod learn;
 pub mod load;
 pub mod metrics;
 pub mod model;

@@ -10,6 +10,7 @@ use super::decision::{Decision, LlmOutcome, Stage, Timings};
 use super::evidence::{Evidence, Judged, Question};
 use super::judge::{Doubt, Sureness, doubts};
 use super::llm::{LlmChoice, LlmError, LlmStage};
+use super::shortlist::shortlist;
 use crate::embed::{EmbedError, EmbedQueue};
 use crate::prompt::Prompt;
 use crate::reference::{DecisionRule, Fallback, RouteIndex, Snapshot};
@@ -70,6 +71,10 @@ impl Cascade {
         Self { cache, ..self }
     }
 
+    pub fn llm(&self) -> Option<&Arc<LlmStage>> {
+        self.llm.as_ref()
+    }
+
     pub fn cache(&self) -> Option<&ExactCache> {
         self.cache.as_ref()
     }
@@ -101,13 +106,8 @@ impl Cascade {
 
         let verdict = trust(&evidence, &snapshot, options.target_accuracy);
         let asking = Instant::now();
-        let (llm, choice) = if verdict.doubts.is_empty() {
-            (LlmOutcome::NotNeeded, None)
-        } else {
-            self.ask_llm(&evidence, prompt, &snapshot, options).await
-        };
-        let asked = !matches!(llm, LlmOutcome::NotNeeded | LlmOutcome::NotConfigured | LlmOutcome::NotAllowed);
-        let called = asked && !choice.is_some_and(|choice| choice.kept);
+        let (llm, choice) = self.ask_llm(&evidence, &verdict.doubts, prompt, &snapshot, options).await;
+        let called = llm.was_asked() && !choice.is_some_and(|choice| choice.kept);
         let (stage, route) = settle(llm, choice.and_then(|choice| choice.route), &evidence, &snapshot);
         let alone = if verdict.doubts.is_empty() { LlmOutcome::NotNeeded } else { LlmOutcome::NotAllowed };
         let without_llm = settle(alone, None, &evidence, &snapshot);
@@ -119,6 +119,7 @@ impl Cascade {
             route,
             stage,
             llm,
+            verdict: choice,
             evidence,
             threshold: verdict.threshold,
             doubts: verdict.doubts.into(),
@@ -147,15 +148,22 @@ impl Cascade {
     async fn ask_llm(
         &self,
         evidence: &Evidence,
+        doubts: &[Doubt],
         prompt: &Prompt,
         snapshot: &Snapshot,
         options: ClassifyOptions,
     ) -> (LlmOutcome, Option<LlmChoice>) {
+        if let Some(llm) = &self.llm {
+            llm.budget().decided();
+        }
+        if doubts.is_empty() {
+            return (LlmOutcome::NotNeeded, None);
+        }
         let Some(llm) = &self.llm else { return (LlmOutcome::NotConfigured, None) };
         if !options.allow_llm {
             return (LlmOutcome::NotAllowed, None);
         }
-        let candidates: Vec<RouteIndex> = evidence.shortlist().iter().map(|score| score.route).collect();
+        let candidates = shortlist(evidence);
         let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
         match llm.choose(&prompt.text(), snapshot, &candidates, deadline).await {
             Ok(choice) if choice.route.is_some() => (LlmOutcome::Verdict, Some(choice)),
@@ -163,6 +171,7 @@ impl Cascade {
             Err(LlmError::Timeout { .. }) => (LlmOutcome::Timeout, None),
             Err(LlmError::Call { .. }) => (LlmOutcome::Error, None),
             Err(LlmError::NoVerdict(_)) => (LlmOutcome::NoVerdict, None),
+            Err(LlmError::OverBudget(cap)) => (LlmOutcome::over(cap), None),
         }
     }
 }

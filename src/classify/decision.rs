@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::budget::Cap;
 use super::evidence::{Evidence, Judged};
 use super::judge::Doubt;
 use super::knn::RouteScore;
+use super::llm::LlmChoice;
 use crate::reference::{Neighbour, Route, RouteIndex, Snapshot};
 
 /// What decided.
@@ -48,10 +50,18 @@ pub enum LlmOutcome {
     Timeout,
     Error,
     NoVerdict,
+    /// Its share of the decisions was used up.
+    OverShare,
+    /// Its calls a second were used up.
+    OverRate,
+    /// As many calls as are allowed were under way.
+    OverConcurrency,
+    /// What it may spend a day was spent or reserved.
+    OverSpend,
 }
 
 impl LlmOutcome {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::NotNeeded,
         Self::NotConfigured,
         Self::NotAllowed,
@@ -60,7 +70,35 @@ impl LlmOutcome {
         Self::Timeout,
         Self::Error,
         Self::NoVerdict,
+        Self::OverShare,
+        Self::OverRate,
+        Self::OverConcurrency,
+        Self::OverSpend,
     ];
+
+    /// The cap of the budget that kept the stage from being asked.
+    pub(super) fn over(cap: Cap) -> Self {
+        match cap {
+            Cap::Share => Self::OverShare,
+            Cap::Rate => Self::OverRate,
+            Cap::Concurrency => Self::OverConcurrency,
+            Cap::Spend => Self::OverSpend,
+        }
+    }
+
+    /// Whether a question was put, or an equal one had been answered before.
+    pub fn was_asked(self) -> bool {
+        match self {
+            Self::Verdict | Self::NoneApplies | Self::Timeout | Self::Error | Self::NoVerdict => true,
+            Self::NotNeeded
+            | Self::NotConfigured
+            | Self::NotAllowed
+            | Self::OverShare
+            | Self::OverRate
+            | Self::OverConcurrency
+            | Self::OverSpend => false,
+        }
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,6 +110,10 @@ impl LlmOutcome {
             Self::Timeout => "timeout",
             Self::Error => "error",
             Self::NoVerdict => "no_verdict",
+            Self::OverShare => "over_share",
+            Self::OverRate => "over_rate",
+            Self::OverConcurrency => "over_concurrency",
+            Self::OverSpend => "over_spend",
         }
     }
 }
@@ -96,6 +138,8 @@ pub struct Decision {
     pub route: Option<RouteIndex>,
     pub stage: Stage,
     pub llm: LlmOutcome,
+    /// What the LLM stage chose, if it did.
+    pub verdict: Option<LlmChoice>,
     /// What it rests on.
     pub evidence: Arc<Evidence>,
     /// Least confidence with which the first stage decides alone; `None`: the bounds on the vote were asked.
@@ -178,6 +222,10 @@ impl Decision {
             LlmOutcome::Timeout => "the LLM stage did not answer in time",
             LlmOutcome::Error => "the LLM stage's call failed",
             LlmOutcome::NoVerdict => "the LLM stage's answer named no route",
+            LlmOutcome::OverShare => "the LLM stage is over its budget: its share of the decisions is used up",
+            LlmOutcome::OverRate => "the LLM stage is over its budget: its calls a second are used up",
+            LlmOutcome::OverConcurrency => "the LLM stage is over its budget: too many calls are under way",
+            LlmOutcome::OverSpend => "the LLM stage is over its budget: what it may spend a day is spent",
         };
         let outcome = match self.stage {
             Stage::Embedding | Stage::Llm => String::new(),

@@ -112,13 +112,6 @@ impl Evidence {
         }
     }
 
-    /// The routes that the LLM stage may choose from: the fewest that hold the right one in all likelihood, and at
-    /// least two, since there is a doubt. Without a decision model, all that got votes.
-    pub(super) fn shortlist(&self) -> &[RouteScore] {
-        let wanted = self.judged.map_or(self.scores.len(), |judged| judged.shortlist.max(2));
-        self.scores.get(..wanted).unwrap_or(&self.scores)
-    }
-
     /// Whether it tells as many neighbours as are wanted, or all that there are.
     pub(super) fn suffices(&self, neighbours: usize) -> bool {
         self.searched >= neighbours

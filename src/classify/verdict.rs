@@ -48,10 +48,15 @@ pub fn read(answer: &str, shortlist: &[&str]) -> Result<Verdict, NoVerdict> {
         return Err(NoVerdict::Empty);
     }
     let answer: Answer = serde_json::from_str(answer).map_err(|_| NoVerdict::NotTheSchema)?;
-    if answer.route == NONE {
+    named(&answer.route, shortlist)
+}
+
+/// The verdict that an answer names.
+pub fn named(name: &str, shortlist: &[&str]) -> Result<Verdict, NoVerdict> {
+    if name == NONE {
         return Ok(Verdict::NoneApplies);
     }
-    let position = shortlist.iter().position(|name| *name == answer.route);
+    let position = shortlist.iter().position(|known| *known == name);
     position.map(Verdict::Route).ok_or(NoVerdict::UnknownRoute)
 }
 

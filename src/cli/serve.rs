@@ -54,7 +54,7 @@ pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> 
             return Ok(Exit::Failure);
         }
     };
-    app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
+    app.start_tasks();
     standing.serve(app.live.clone(), app.metrics.clone());
     greet(&app, server.address(), probed_at, begun);
 

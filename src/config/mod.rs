@@ -20,7 +20,8 @@ use crate::dispatch::DispatchConfig;
 use crate::embed::{InstructionSet, Precision};
 use crate::http::HttpConfig;
 use crate::index::IndexConfig;
-use crate::provider::{DEMO, ProviderConfig, Providers};
+use crate::learn::FeedbackConfig;
+use crate::provider::{DEMO, Kind, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
 use crate::routing::{RoutingConfig, TargetConfig};
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub index: IndexConfig,
     pub cache: CacheConfig,
     pub llm: Option<LlmConfig>,
+    /// Without it no prompt is remembered.
+    pub feedback: Option<FeedbackConfig>,
     pub dispatch: DispatchConfig,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
     pub default_targets: Vec<TargetName>,
@@ -185,6 +188,7 @@ impl Default for Config {
             index: IndexConfig::default(),
             cache: CacheConfig::default(),
             llm: None,
+            feedback: None,
             dispatch: DispatchConfig::default(),
             default_targets: Vec::new(),
             providers: Vec::new(),
@@ -294,6 +298,9 @@ impl Config {
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
         }
+        if let Some(feedback) = &self.feedback {
+            below("feedback", feedback.faults());
+        }
         for (path, what) in Providers::faults(&self.providers) {
             add(format!("providers{path}"), what);
         }
@@ -323,6 +330,13 @@ impl Config {
         let mut add = |path: String, what: String| faults.push(Fault { path, what });
         if let Some(llm) = self.llm.as_ref().filter(|llm| !self.has_provider(&llm.provider)) {
             add("llm.provider".to_owned(), format!("{:?} is not among the providers", llm.provider));
+        }
+        for (at, target) in self.targets.iter().enumerate() {
+            let provider = self.providers.iter().find(|provider| provider.name == target.provider);
+            if provider.is_some_and(|provider| provider.kind == Kind::SystemOne) {
+                let what = format!("{:?} takes typed questions only: it can serve the LLM stage", target.provider);
+                add(format!("targets[{at}].provider"), what);
+            }
         }
         let target_known = |name: &TargetName| self.targets.iter().any(|target| target.name == *name);
         let lists = self.sets.iter().flat_map(|(set, routing)| {
@@ -439,6 +453,40 @@ mod tests {
         let first_unreadable =
             "[[targets]]\nname = \"t\"\n[[targets]]\nname = \"u\"\nprovider = \"x\"\nmodel = \"m\"\n";
         assert_eq!(faults(first_unreadable), ["targets[0]", "targets[1].provider"]);
+    }
+
+    #[test]
+    fn the_budget_is_checked_and_a_typed_provider_is_no_target() {
+        let text = r#"
+            [llm]
+            provider = "typed"
+            model = "jev-latest"
+            [llm.budget]
+            max_share = 2
+            max_spend_per_day = 1
+            [feedback]
+            near = 2
+            [feedback.accept]
+            agreeing = 0
+            [[providers]]
+            name = "typed"
+            kind = "systemone"
+            base_url = "http://127.0.0.1:1/v1"
+            [[targets]]
+            name = "t"
+            provider = "typed"
+            model = "m"
+        "#;
+        assert_eq!(
+            faults(text),
+            [
+                "llm.budget.max_share",
+                "llm.budget.max_spend_per_day",
+                "feedback.near",
+                "feedback.accept.agreeing",
+                "targets[0].provider",
+            ]
+        );
     }
 
     #[test]

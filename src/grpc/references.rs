@@ -11,10 +11,11 @@ use super::convert;
 use super::pb;
 use super::status::{from_build, from_store};
 use super::violation::{Violations, field, name};
+use crate::learn::Learning;
 use crate::publish::{BuildRequest, LiveSets, Operations, report_of};
 use crate::reference::{
-    Fallback, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, Route, RouteName, SetEdit, SetName,
-    Store, StoreError,
+    Fallback, Precondition, PromptEdit, PromptFilter, ProposalId, ReferenceId, ReferencePrompt, Revision, Route,
+    RouteName, SetEdit, SetName, Settlement, Store, StoreError,
 };
 
 /// Most prompts in one message.
@@ -29,13 +30,14 @@ pub struct ReferenceService {
     store: Arc<dyn Store>,
     live: LiveSets,
     operations: Operations,
+    learning: Learning,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl ReferenceService {
-    pub fn new(store: Arc<dyn Store>, live: LiveSets, operations: Operations) -> Self {
-        Self { store, live, operations }
+    pub fn new(store: Arc<dyn Store>, live: LiveSets, operations: Operations, learning: Learning) -> Self {
+        Self { store, live, operations, learning }
     }
 
     /// A set's default route must be a route of its draft. Publish looks again: it may be deleted in between.
@@ -56,6 +58,18 @@ impl ReferenceService {
         if let Err(error) = self.live.refresh().await {
             tracing::debug!(%error, "what was written is not served yet");
         }
+    }
+
+    async fn settle(
+        &self,
+        set: &str,
+        id: ProposalId,
+        settlement: Settlement,
+        expected: Option<Revision>,
+    ) -> Answer<pb::Proposal> {
+        let set = set_name("set", set)?;
+        let precondition = convert::precondition(expected);
+        Ok(Response::new(self.learning.settle(&set, id, settlement, precondition).await.or_status()?.into()))
     }
 
     /// Creates the routes of `prompts` that do not exist yet; returns their names.
@@ -291,6 +305,27 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
             .collect();
         Ok(Response::new(pb::ListVersionsResponse { versions }))
     }
+
+    async fn list_proposals(&self, request: Request<pb::ListProposalsRequest>) -> Answer<pb::ListProposalsResponse> {
+        let (set, filter) = convert::proposal_filter(request.get_ref())?;
+        let mut proposals = self.store.list_proposals(&set, &filter).await.or_status()?;
+        let fitting = fitting(proposals.iter().map(|proposal| proposal.text.len()));
+        let more = fitting < proposals.len() || proposals.len() == filter.limit as usize;
+        proposals.truncate(fitting);
+        let next_page_token = proposals.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();
+        let proposals = proposals.into_iter().map(Into::into).collect();
+        Ok(Response::new(pb::ListProposalsResponse { proposals, next_page_token }))
+    }
+
+    async fn accept_proposal(&self, request: Request<pb::AcceptProposalRequest>) -> Answer<pb::Proposal> {
+        let pb::AcceptProposalRequest { set, id, expected_revision } = request.into_inner();
+        self.settle(&set, id, Settlement::Accept, expected_revision).await
+    }
+
+    async fn reject_proposal(&self, request: Request<pb::RejectProposalRequest>) -> Answer<pb::Proposal> {
+        let pb::RejectProposalRequest { set, id, expected_revision } = request.into_inner();
+        self.settle(&set, id, Settlement::Reject, expected_revision).await
+    }
 }
 
 /// A store's answer with its error as a status.
@@ -321,17 +356,22 @@ fn count_writes(violations: &mut Violations, writes: usize) {
 /// As much of `prompts` as goes into one message, and where the next page begins if there may be one. `limit` is how
 /// many were asked for.
 fn page(mut prompts: Vec<ReferencePrompt>, limit: u32) -> pb::ListReferencePromptsResponse {
-    let mut bytes = 0;
-    let fitting = prompts.iter().take_while(|prompt| {
-        let fits = bytes < PAGE_BYTES;
-        bytes += prompt.text.len();
-        fits
-    });
-    let fitting = fitting.count();
+    let fitting = fitting(prompts.iter().map(|prompt| prompt.text.len()));
     let more = fitting < prompts.len() || prompts.len() == limit as usize;
     prompts.truncate(fitting);
     let next_page_token = prompts.last().filter(|_| more).map(|last| last.id.to_string()).unwrap_or_default();
     pb::ListReferencePromptsResponse { prompts: prompts.into_iter().map(Into::into).collect(), next_page_token }
+}
+
+/// How many texts of these lengths go into one message.
+fn fitting(lengths: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fitting = lengths.take_while(|length| {
+        let fits = bytes < PAGE_BYTES;
+        bytes += length;
+        fits
+    });
+    fitting.count()
 }
 
 /// Reads page by page, a page when the one before has been taken.

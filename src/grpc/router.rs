@@ -18,6 +18,7 @@ use super::status::{self, from_embed};
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
 use crate::dispatch::Dispatcher;
+use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
 use crate::publish::LiveSets;
 use crate::reference::{SetName, Snapshot, TargetName};
@@ -34,6 +35,7 @@ const BATCH_IN_FLIGHT: usize = 16;
 pub struct RouterParts {
     pub live: LiveSets,
     pub cascade: Cascade,
+    pub learning: Learning,
     pub routing: Arc<RoutingTable>,
     pub dispatcher: Dispatcher,
     pub default_set: SetName,
@@ -76,6 +78,9 @@ impl RouterService {
         let asked = self.0.metrics.asked(deadline);
         let decided = self.0.cascade.decide(snapshot, &request.prompt, options).await;
         asked.settle(&decided);
+        if let Ok(decision) = &decided {
+            self.0.learning.decided(decision, &request.prompt.text());
+        }
         decided.map_err(|error| from_embed(&error))
     }
 
@@ -179,6 +184,17 @@ impl pb::router_service_server::RouterService for RouterService {
             decision: Some(pb::Decision::of(&decision, request.classification.explain)),
         };
         Ok(echo_request_id(&metadata, Response::new(response)))
+    }
+
+    async fn feedback(&self, request: Request<pb::FeedbackRequest>) -> Answer<pb::FeedbackResponse> {
+        let _place = self.enter()?;
+        let (metadata, _, request) = request.into_parts();
+        let correction = convert::correction(request, self.0.max_prompt_bytes)?;
+        // A prompt that comes without its set is one of the default set, unless its decision is remembered.
+        let default_set = correction.text.is_some().then(|| self.0.default_set.clone());
+        let recorded = self.0.learning.correct(Correction { default_set, ..correction }).await;
+        let recorded = recorded.map_err(|error| status::from_correction(&error))?;
+        Ok(echo_request_id(&metadata, Response::new(convert::feedback(recorded))))
     }
 
     type CompleteStreamStream = Pin<Box<dyn Stream<Item = Result<pb::CompleteEvent, Status>> + Send>>;

@@ -12,6 +12,7 @@ use super::convert::attempts_detail;
 use crate::classify::Decision;
 use crate::dispatch;
 use crate::embed::EmbedError;
+use crate::learn::CorrectionError;
 use crate::publish::{BuildError, Problem};
 use crate::reference::{SetName, StoreError};
 use crate::telemetry::chain;
@@ -36,6 +37,10 @@ pub(super) enum Reason {
     UnknownReferencePrompt,
     UnknownVersion,
     UnknownReindex,
+    UnknownProposal,
+    UnknownDecision,
+    ProposalClosed,
+    ProposalsFull,
     StaleRevision,
     RouteNotEmpty,
     EmptySet,
@@ -68,6 +73,10 @@ impl Reason {
             Self::UnknownReferencePrompt => "UNKNOWN_REFERENCE_PROMPT",
             Self::UnknownVersion => "UNKNOWN_VERSION",
             Self::UnknownReindex => "UNKNOWN_REINDEX",
+            Self::UnknownProposal => "UNKNOWN_PROPOSAL",
+            Self::UnknownDecision => "UNKNOWN_DECISION",
+            Self::ProposalClosed => "PROPOSAL_CLOSED",
+            Self::ProposalsFull => "PROPOSALS_FULL",
             Self::StaleRevision => "STALE_REVISION",
             Self::RouteNotEmpty => "ROUTE_NOT_EMPTY",
             Self::EmptySet => "EMPTY_SET",
@@ -142,6 +151,11 @@ pub(super) fn from_store(error: &StoreError) -> Status {
         StoreError::UnknownPrompt { id, .. } => {
             Reason::UnknownReferencePrompt.resource(Code::NotFound, "semroute.v1.ReferencePrompt", id.as_str(), message)
         }
+        StoreError::UnknownProposal { id, .. } => {
+            let id = id.to_string();
+            Reason::UnknownProposal.resource(Code::NotFound, "semroute.v1.Proposal", &id, message)
+        }
+        StoreError::ProposalClosed { .. } => Reason::ProposalClosed.status(Code::FailedPrecondition, message),
         StoreError::UnknownVersion { .. } => Reason::UnknownVersion.status(Code::NotFound, message),
         StoreError::Stale { resource, .. } => {
             let resource = resource.clone();
@@ -158,6 +172,18 @@ pub(super) fn from_store(error: &StoreError) -> Status {
             Reason::StoreDamaged.status(Code::DataLoss, "the store is damaged: see the server's log")
         }
         StoreError::EmbeddingsMissing { .. } => internal(error),
+    }
+}
+
+pub(super) fn from_correction(error: &CorrectionError) -> Status {
+    let message = error.to_string();
+    match error {
+        CorrectionError::UnknownDecision { id, .. } => {
+            Reason::UnknownDecision.resource(Code::NotFound, "semroute.v1.Decision", &id.to_string(), message)
+        }
+        CorrectionError::TooLong { .. } => super::violation::field("input", message),
+        CorrectionError::Full { .. } => Reason::ProposalsFull.status(Code::ResourceExhausted, message),
+        CorrectionError::Store(error) => from_store(error),
     }
 }
 

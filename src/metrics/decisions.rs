@@ -21,6 +21,7 @@ pub(super) struct Decisions {
     by_stage: IntCounterVec,
     by_route: IntCounterVec,
     by_llm_outcome: IntCounterVec,
+    by_verdict: IntCounterVec,
     times: Times,
     sets: ArcSwap<BTreeMap<SetName, Arc<OfSet>>>,
     /// Routes that are shown. Only for those who read and who look something up for the first time.
@@ -35,7 +36,12 @@ struct OfSet {
     llm: Vec<IntCounter>,
     routes: Vec<IntCounter>,
     no_route: IntCounter,
+    /// Of each route, in the order of [`VERDICTS`].
+    verdicts: Vec<[IntCounter; 3]>,
 }
+
+/// What the LLM stage said about the first stage's likeliest route.
+const VERDICTS: [&str; 3] = ["agrees", "differs", "none_applies"];
 
 impl Decisions {
     pub(super) fn new(book: &Book) -> Result<Self> {
@@ -48,6 +54,12 @@ impl Decisions {
                 "semroute_llm_outcomes_total",
                 "What became of the LLM stage, by set: one for each decision, cached ones included.",
                 &["set", "outcome"],
+            )?,
+            by_verdict: book.counters(
+                "semroute_llm_verdicts_total",
+                "Verdicts of the LLM stage by set, by the route that the first stage held for the likeliest, and by what \
+                 the LLM said: agrees, differs (another route) or none_applies.",
+                &["set", "route", "verdict"],
             )?,
             times: Times::new(book)?,
             sets: ArcSwap::default(),
@@ -93,6 +105,9 @@ impl Decisions {
             let stays = is_served(set, route);
             if !stays {
                 let _ = self.by_route.remove_label_values(&[set.as_str(), route.as_str()]);
+                for verdict in VERDICTS {
+                    let _ = self.by_verdict.remove_label_values(&[set.as_str(), route.as_str(), verdict]);
+                }
             }
             stays
         });
@@ -105,6 +120,11 @@ impl Decisions {
             Stage::ALL.into_iter().map(one).collect()
         };
         let route = |route: &str| self.by_route.get_metric_with_label_values(&[set, route]);
+        let verdict = |route: &str, verdict| self.by_verdict.get_metric_with_label_values(&[set, route, verdict]);
+        let verdicts = |route: &str| -> Result<[IntCounter; 3]> {
+            let [agrees, differs, none] = VERDICTS.map(|said| verdict(route, said));
+            Ok([agrees?, differs?, none?])
+        };
         let outcome = |outcome: LlmOutcome| self.by_llm_outcome.get_metric_with_label_values(&[set, outcome.as_str()]);
         let found = Arc::new(OfSet {
             snapshot: snapshot.id,
@@ -113,6 +133,7 @@ impl Decisions {
             llm: LlmOutcome::ALL.into_iter().map(outcome).collect::<Result<_>>()?,
             routes: snapshot.routes.iter().map(|known| route(known.name.as_str())).collect::<Result<_>>()?,
             no_route: route(NO_ROUTE)?,
+            verdicts: snapshot.routes.iter().map(|known| verdicts(known.name.as_str())).collect::<Result<_>>()?,
         });
         let names = snapshot.routes.iter().map(|route| (snapshot.set.clone(), route.name.clone()));
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
@@ -145,8 +166,20 @@ impl OfSet {
             Some(route) => self.routes.get(route as usize),
             None => Some(&self.no_route),
         };
-        let counters = [stages.get(decision.stage as usize), self.llm.get(decision.llm as usize), route];
+        let counters =
+            [stages.get(decision.stage as usize), self.llm.get(decision.llm as usize), route, self.verdict(decision)];
         counters.into_iter().flatten().for_each(IntCounter::inc);
+    }
+
+    fn verdict(&self, decision: &Decision) -> Option<&IntCounter> {
+        let likeliest = decision.scores().first()?.route;
+        let [agrees, differs, none_applies] = self.verdicts.get(likeliest as usize)?;
+        match decision.llm {
+            LlmOutcome::Verdict if decision.route == Some(likeliest) => Some(agrees),
+            LlmOutcome::Verdict => Some(differs),
+            LlmOutcome::NoneApplies => Some(none_applies),
+            _ => None,
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 mod book;
 mod calls;
 mod decisions;
+mod learning;
+mod llm;
 mod process;
 mod prompts;
 mod readings;
@@ -24,8 +26,9 @@ pub use prompts::Asked;
 use prompts::Prompts;
 use readings::Readings;
 
-use crate::classify::ExactCache;
+use crate::classify::{Budget, ExactCache};
 use crate::embed::EmbedQueue;
+use crate::learn::Learning;
 use crate::publish::LiveSets;
 
 /// What [`Metrics::text`] is.
@@ -41,6 +44,9 @@ pub struct Sources {
     pub live: LiveSets,
     pub queue: EmbedQueue,
     pub cache: Option<ExactCache>,
+    /// Of the LLM stage.
+    pub budget: Option<Budget>,
+    pub learning: Learning,
     /// Name of the embedding model.
     pub model: String,
 }

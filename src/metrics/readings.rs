@@ -4,6 +4,8 @@ use prometheus::{Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Result};
 
 use super::Sources;
 use super::book::Book;
+use super::learning::Proposals;
+use super::llm::Llm;
 use crate::classify::CacheStats;
 use crate::embed::QueueStats;
 
@@ -11,6 +13,8 @@ pub(super) struct Readings {
     ready: IntGauge,
     snapshots: Snapshots,
     cache: Cache,
+    llm: Llm,
+    proposals: Proposals,
     queue: Queue,
 }
 
@@ -23,6 +27,8 @@ impl Readings {
                 .gauge("semroute_ready", "1 if every published set is served, as /readyz says while it runs.")?,
             snapshots: Snapshots::new(book)?,
             cache: Cache::new(book)?,
+            llm: Llm::new(book)?,
+            proposals: Proposals::new(book)?,
             queue: Queue::new(book)?,
         })
     }
@@ -31,6 +37,8 @@ impl Readings {
         self.ready.set(i64::from(sources.live.readiness().is_ready()));
         self.snapshots.read(sources);
         self.cache.read(sources.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default());
+        self.llm.read(sources.budget.as_ref().map(|budget| budget.stats()).unwrap_or_default());
+        self.proposals.read(sources.learning.stats());
         self.queue.read(sources.queue.stats());
     }
 }
@@ -195,6 +203,6 @@ impl Queue {
 }
 
 /// Brings a counter to what somebody else has counted. Only readers write here, one at a time.
-fn catch_up(counter: &IntCounter, total: u64) {
+pub(super) fn catch_up(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }

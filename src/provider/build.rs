@@ -15,6 +15,7 @@ use super::gemini::Gemini;
 use super::http::{self, Wiring};
 use super::openai::OpenAi;
 use super::secret::Secret;
+use super::systemone::SystemOne;
 
 impl ProviderConfig {
     /// Makes the client, reading its key from `env` or its file. Nothing is called yet.
@@ -31,6 +32,7 @@ impl ProviderConfig {
             }),
             Kind::Anthropic => Arc::new(Anthropic::new(self.endpoint(env)?)),
             Kind::Gemini => Arc::new(Gemini { endpoint: self.endpoint(env)? }),
+            Kind::SystemOne => Arc::new(SystemOne { endpoint: self.endpoint(env)? }),
         })
     }
 
@@ -82,7 +84,7 @@ impl ProviderConfig {
 impl Kind {
     fn official_auth(self) -> Auth {
         match self {
-            Self::OpenAi => Auth::Bearer,
+            Self::OpenAi | Self::SystemOne => Auth::Bearer,
             Self::Anthropic | Self::Gemini => Auth::ApiKey,
             Self::Demo => Auth::None,
         }
@@ -90,7 +92,7 @@ impl Kind {
 
     fn key_header(self) -> &'static str {
         match self {
-            Self::OpenAi | Self::Demo => "api-key",
+            Self::OpenAi | Self::SystemOne | Self::Demo => "api-key",
             Self::Anthropic => "x-api-key",
             Self::Gemini => "x-goog-api-key",
         }

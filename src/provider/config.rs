@@ -67,6 +67,8 @@ pub enum Kind {
     OpenAi,
     Anthropic,
     Gemini,
+    /// Answers typed questions, no chat: for the LLM stage only.
+    SystemOne,
     /// Answers by itself that it is a demo.
     Demo,
 }
@@ -108,6 +110,7 @@ impl Kind {
             Self::OpenAi => Some("https://api.openai.com/v1"),
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Self::SystemOne => Some("https://api.typesafe.ai/v1"),
             Self::Demo => None,
         }
     }

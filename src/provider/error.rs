@@ -34,6 +34,9 @@ pub enum Error {
     /// A target names a provider that is not configured.
     #[error("provider {provider:?} is not configured")]
     Unconfigured { provider: String },
+    /// The provider's wire format has no such call.
+    #[error("the provider does not answer {what}")]
+    Unsupported { what: &'static str },
 }
 
 impl Error {
@@ -49,7 +52,8 @@ impl Error {
             | Self::Malformed { .. }
             | Self::Truncated
             | Self::TooLarge { .. }
-            | Self::Unconfigured { .. } => true,
+            | Self::Unconfigured { .. }
+            | Self::Unsupported { .. } => true,
         }
     }
 
@@ -65,6 +69,7 @@ impl Error {
             Self::Truncated => "truncated",
             Self::TooLarge { .. } => "too_large",
             Self::Unconfigured { .. } => "unconfigured",
+            Self::Unsupported { .. } => "unsupported",
         }
     }
 

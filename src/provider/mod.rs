@@ -1,4 +1,5 @@
-//! Clients of LLM providers: one chat request in, a completion or a stream of text out, whatever the wire format.
+//! Clients of LLM providers: one chat request in, a completion or a stream of text out, whatever the wire format; or
+//! one typed question in, and the option that was chosen out.
 //!
 //! A provider makes one call and reports facts; deadlines, failover and the order of targets are dispatch's business.
 //! This is the only module that names `reqwest`.
@@ -19,6 +20,7 @@ mod request;
 mod secret;
 mod sse;
 mod stream;
+mod systemone;
 mod wire;
 
 #[cfg(test)]
@@ -38,7 +40,7 @@ pub use config::{Auth, Kind, MaxTokensField, ProviderConfig};
 pub use demo::{DEMO, DEMO_MODEL};
 pub use error::{BuildError, Error};
 pub use registry::Providers;
-pub use request::{ChatRequest, Completion, FinishReason, ResponseSchema, StreamItem, Usage};
+pub use request::{ChatRequest, Choice, ChoiceQuestion, Completion, FinishReason, ResponseSchema, StreamItem, Usage};
 pub use secret::Secret;
 
 /// The answer as it comes: any number of [`StreamItem::Text`], then one [`StreamItem::End`]; or an error, which ends it.
@@ -54,4 +56,14 @@ pub trait Provider: Send + Sync {
 
     /// Returns once the provider has begun to answer with a success status.
     async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error>;
+
+    /// Whether it is asked with [`Provider::choose`], and answers no chat requests.
+    fn takes_typed_questions(&self) -> bool {
+        false
+    }
+
+    /// Has one of the options chosen. `Unsupported` where chat is all that is spoken.
+    async fn choose(&self, _model: &str, _question: &ChoiceQuestion) -> Result<Choice, Error> {
+        Err(Error::Unsupported { what: "typed questions" })
+    }
 }

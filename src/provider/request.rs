@@ -85,3 +85,32 @@ pub struct Usage {
     /// Generated, hidden reasoning included.
     pub output_tokens: u64,
 }
+
+/// One question with labelled options, for places that answer such questions and write nothing.
+#[derive(Clone, PartialEq)]
+pub struct ChoiceQuestion {
+    /// What the question is about.
+    pub state: String,
+    pub instructions: String,
+    /// Label and description; 1 to 255, no label twice.
+    pub options: Vec<(String, String)>,
+}
+
+/// Prompts stay out of logs, also by way of `{:?}`.
+impl fmt::Debug for ChoiceQuestion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChoiceQuestion").field("options", &self.options.len()).finish_non_exhaustive()
+    }
+}
+
+/// The option that was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// As the provider reported it, bounded: perhaps none of the options.
+    pub label: String,
+    /// That it is right, in [0, 1], where the provider says so.
+    pub probability: Option<f32>,
+    pub usage: Option<Usage>,
+    /// The model that answered, as the provider reported it.
+    pub model: Option<String>,
+}

@@ -3,6 +3,7 @@
 mod files;
 mod name;
 mod policy;
+mod proposal;
 mod rule;
 mod snapshot;
 mod store;
@@ -14,6 +15,10 @@ pub use files::{
 };
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
 pub use policy::{CostPolicy, Fallback, SetPolicy};
+pub use proposal::{
+    MAX_NOTE_BYTES, MAX_ORIGINS, Origin, Proposal, ProposalEdit, ProposalFilter, ProposalId, ProposalState,
+    ProposalVector, Recorded, Settlement, Source, likeness,
+};
 pub use rule::DecisionRule;
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};
 pub use store::{PromptFilter, Result, Store, StoreError};

@@ -11,6 +11,7 @@
 use async_trait::async_trait;
 
 use super::name::{NameError, ReferenceId, RouteName, SetName};
+use super::proposal::{Proposal, ProposalEdit, ProposalFilter, ProposalId, ProposalVector, Recorded, Settlement};
 use super::types::{
     Fingerprint, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision, Route, SetEdit, SetVersion,
     TextHash, Version, VersionPrompt, VersionText,
@@ -27,6 +28,10 @@ pub enum StoreError {
     UnknownPrompt { set: SetName, id: ReferenceId },
     #[error("version {version} of reference set {set} does not exist")]
     UnknownVersion { set: SetName, version: Version },
+    #[error("proposal {id} does not exist in reference set {set}")]
+    UnknownProposal { set: SetName, id: ProposalId },
+    #[error("proposal {id} is {state} already")]
+    ProposalClosed { id: ProposalId, state: &'static str },
     #[error("{resource} has revision {present}, the write expected {expected}")]
     Stale { resource: String, expected: Revision, present: Revision },
     #[error("route {route} of reference set {set} still has {prompts} reference prompts")]
@@ -70,7 +75,7 @@ pub trait Store: Send + Sync + 'static {
     async fn get_set(&self, set: &SetName) -> Result<ReferenceSet>;
     /// Creates or changes a set; the precondition speaks of the set's draft revision.
     async fn upsert_set(&self, edit: &SetEdit, precondition: Precondition) -> Result<ReferenceSet>;
-    /// Removes a set with its routes, prompts and versions.
+    /// Removes a set with its routes, prompts, versions and proposals.
     async fn delete_set(&self, set: &SetName, precondition: Precondition) -> Result<()>;
 
     // --- draft: routes
@@ -144,6 +149,47 @@ pub trait Store: Send + Sync + 'static {
     async fn list_versions(&self, set: &SetName) -> Result<Vec<SetVersion>>;
     /// Name and published version of every set that has one: cheap, asked several times a second.
     async fn published_versions(&self) -> Result<Vec<(SetName, Version)>>;
+
+    /// Those of the texts that have an embedding of the model, in no particular order.
+    async fn get_embeddings(&self, model: &Fingerprint, texts: &[TextHash]) -> Result<Vec<(TextHash, Vec<f32>)>>;
+
+    // --- proposals
+    /// Counts one origin at the proposal for its route and a text like it ([`super::likeness`]), else at the open one
+    /// that `same_as` names, else at a new one; in one transaction. `Known`, and nothing is counted, if a reference
+    /// prompt of the draft has the very text and the route. `Full` if there would be more than `most_open` open ones.
+    /// The set and the route must exist. A decision counts once for each source, and at one proposal only for
+    /// corrections: a later one for another route takes the earlier back. Proposals with like texts and different
+    /// routes are in conflict, as are those that the edit names; so is a reference prompt with the very text and another
+    /// route. The draft stays as it is.
+    async fn record_proposal(&self, edit: &ProposalEdit, most_open: u32) -> Result<Recorded>;
+    /// In the order of their ids.
+    async fn list_proposals(&self, set: &SetName, filter: &ProposalFilter) -> Result<Vec<Proposal>>;
+    async fn get_proposal(&self, set: &SetName, id: ProposalId) -> Result<Proposal>;
+    /// Accepts a proposal, which writes its prompt into the draft (a reference prompt with the very text gets the route),
+    /// or rejects it; in one transaction, at `at` (seconds since the Unix epoch). The precondition speaks of the
+    /// proposal's revision. What has happened already happens no second time and is no error; a rejected proposal may
+    /// be accepted, an accepted one not be rejected (`ProposalClosed`). The newest 10,000 that are settled are kept.
+    async fn settle_proposal(
+        &self,
+        set: &SetName,
+        id: ProposalId,
+        settlement: Settlement,
+        precondition: Precondition,
+        at: i64,
+    ) -> Result<Proposal>;
+    /// The open proposals that have a vector of the model, in the order of their ids, from the one after `after`.
+    async fn proposal_vectors(
+        &self,
+        set: &SetName,
+        model: &Fingerprint,
+        after: ProposalId,
+        limit: u32,
+    ) -> Result<Vec<ProposalVector>>;
+
+    // --- what the LLM stage spends
+    /// Adds to what was spent on a day (number of days since 1970-01-01), in billionths of the unit of the prices;
+    /// returns the total of that day, whoever spent it. Adding 0 writes nothing. Days that are 400 older are forgotten.
+    async fn add_llm_spend(&self, day: i64, spent: u64) -> Result<u64>;
 
     /// Whether the store can be reached and is whole; for readiness.
     async fn check(&self) -> Result<()>;

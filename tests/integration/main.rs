@@ -26,6 +26,7 @@ mod embedding;
 mod indexes;
 #[cfg(unix)]
 mod kills;
+mod learning;
 mod limits;
 mod llm;
 #[cfg(unix)]

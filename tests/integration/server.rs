@@ -178,7 +178,7 @@ impl TestServer {
         for set in app.store.list_sets().await.unwrap() {
             bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.unwrap();
         }
-        app.tasks.spawn(app.live.clone().follow(app.stop.clone()));
+        app.start_tasks();
         let bound = BoundServer::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = bound.address();
         let anywhere = HttpConfig { listen: Listen::At(SocketAddr::from(([127, 0, 0, 1], 0))) };

@@ -87,6 +87,10 @@ impl From<LlmOutcome> for pb::LlmOutcome {
             LlmOutcome::Timeout => Self::Timeout,
             LlmOutcome::Error => Self::Error,
             LlmOutcome::NoVerdict => Self::NoVerdict,
+            LlmOutcome::OverShare => Self::OverShare,
+            LlmOutcome::OverRate => Self::OverRate,
+            LlmOutcome::OverConcurrency => Self::OverConcurrency,
+            LlmOutcome::OverSpend => Self::OverSpend,
         }
     }
 }

@@ -2,12 +2,14 @@
 
 mod decision;
 mod dispatch;
+mod proposals;
 mod request;
 mod sets;
 
 use std::time::Duration;
 
 pub(super) use dispatch::{attempts_detail, event, served};
+pub(super) use proposals::{correction, feedback, proposal_filter};
 pub(super) use request::{Classification, Completion, classification, completion};
 pub(super) use sets::{SetMask, precondition, prompt_deletes, prompt_edits, route, set_edit};
 

@@ -59,13 +59,13 @@ pub(crate) fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Resu
     violations.finish(completion)
 }
 
-struct Input {
-    prompt: Prompt,
+pub(super) struct Input {
+    pub(super) prompt: Prompt,
     messages: Vec<Message>,
 }
 
 impl Input {
-    fn new(violations: &mut Violations, input: Option<pb::Input>, max_bytes: usize) -> Option<Self> {
+    pub(super) fn new(violations: &mut Violations, input: Option<pb::Input>, max_bytes: usize) -> Option<Self> {
         match input.and_then(|input| input.input) {
             None => {
                 violations.add("input", "is missing: give `text` or `conversation`");

@@ -64,7 +64,7 @@ impl SetMask {
 }
 
 /// A name that a route may bear.
-fn route_name(violations: &mut Violations, field: &str, text: &str) -> Option<RouteName> {
+pub(super) fn route_name(violations: &mut Violations, field: &str, text: &str) -> Option<RouteName> {
     name(violations, field, text, RouteName::new)
 }
 

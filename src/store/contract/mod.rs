@@ -4,9 +4,11 @@
 //! store that was opened there.
 
 pub(crate) mod prompts;
+pub(crate) mod proposals;
 pub(crate) mod routes;
 pub(crate) mod sets;
 pub(crate) mod shared;
+pub(crate) mod spend;
 pub(crate) mod versions;
 
 use crate::reference::{
@@ -61,6 +63,23 @@ macro_rules! store_contract {
                 that_are_old_are_removed
                 leave_no_unused_embeddings
                 keep_their_decision_models
+                give_embeddings_by_text
+            }
+            proposals {
+                count_each_decision_once
+                of_like_texts_are_one
+                at_odds_are_told
+                that_are_references_already_are_not_made
+                change_with_the_mind_of_a_client
+                are_bounded
+                are_accepted_into_the_draft
+                are_settled_at_the_expected_revision_only
+                are_listed_in_pages
+                go_with_their_set
+            }
+            spend {
+                is_added_up_by_day
+                is_forgotten_after_a_year
             }
         }
         $crate::store::contract::store_contract! { $home at home (home):
@@ -71,6 +90,7 @@ macro_rules! store_contract {
                 one_of_many_writers_wins_a_revision
                 freezes_at_once_agree
                 dropped_writes_are_whole_or_nothing
+                proposals_are_counted_by_all_stores
             }
         }
     };

@@ -140,3 +140,23 @@ pub(crate) async fn dropped_writes_are_whole_or_nothing<H: Home>(home: &H) {
     let whole = written.iter().filter(|prompts| **prompts > 0).count() as u64;
     assert_eq!(revision(&store, "a").await, 3 + whole + 1);
 }
+
+pub(crate) async fn proposals_are_counted_by_all_stores<H: Home>(home: &H) {
+    let stores = stores(home).await;
+    with_routes(&*stores[0], "a").await;
+    let mut writers = JoinSet::new();
+    for (writer, store) in stores.iter().cloned().enumerate() {
+        writers.spawn(async move {
+            for round in 0..ROUNDS {
+                let edit = super::proposals::verdict("code", "the same", &format!("{writer} {round}"));
+                store.record_proposal(&edit, 10).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    let all = crate::reference::ProposalFilter { limit: 10, ..Default::default() };
+    let proposals = stores[1].list_proposals(&set("a"), &all).await.unwrap();
+    assert_eq!(proposals.iter().map(|proposal| proposal.verdicts).collect::<Vec<_>>(), [(WRITERS * ROUNDS) as u64]);
+}

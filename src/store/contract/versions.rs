@@ -264,3 +264,15 @@ pub(crate) async fn keep_their_decision_models(store: &impl Store) {
     assert_refused!(store.decision_model(&name, version).await, StoreError::UnknownVersion { .. });
     store.delete_set(&name, Precondition::None).await.unwrap();
 }
+
+pub(crate) async fn give_embeddings_by_text(store: &impl Store) {
+    with_routes(store, "a").await;
+    write(store, "a", &[edit("1", "code", "x"), edit("2", "code", "yy")]).await;
+    build(store, "a", "m").await;
+    let texts = ["x", "yy", "unknown"].map(TextHash::of);
+    let mut found = store.get_embeddings(&model("m"), &texts).await.unwrap();
+    found.sort_by_key(|(_, vector)| vector[0] as u32);
+    assert_eq!(found, [embedding("x"), embedding("yy")]);
+    assert_eq!(store.get_embeddings(&model("other"), &texts).await.unwrap(), []);
+    assert_eq!(store.get_embeddings(&model("m"), &[]).await.unwrap(), []);
+}

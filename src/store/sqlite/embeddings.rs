@@ -88,6 +88,24 @@ pub(super) async fn note_missing(db: &mut SqliteConnection, frozen: &Frozen, ane
     Ok(())
 }
 
+pub(super) async fn get(
+    db: &mut SqliteConnection,
+    model: &Fingerprint,
+    texts: &[TextHash],
+) -> Result<Vec<(TextHash, Vec<f32>)>, Fault> {
+    let mut found = Vec::with_capacity(texts.len());
+    for texts in texts.chunks(ROWS_PER_STATEMENT) {
+        let mut query = QueryBuilder::new("SELECT text_hash, vector FROM embeddings WHERE model = ");
+        query.push_bind(&model.0).push(" AND text_hash IN ");
+        push_list(&mut query, texts.iter().map(|hash| hash.0.as_slice()));
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = query.build_query_as().persistent(false).fetch_all(&mut *db).await?;
+        for (hash, vector) in rows {
+            found.push((to_hash(&hash)?, to_vector(&vector)));
+        }
+    }
+    Ok(found)
+}
+
 pub(super) async fn put(
     db: &mut SqliteConnection,
     model: &Fingerprint,

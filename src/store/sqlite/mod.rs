@@ -10,9 +10,11 @@ mod embeddings;
 mod fault;
 mod port;
 mod prompts;
+mod proposals;
 mod routes;
 mod schema;
 mod sets;
+mod spend;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, decision_models, embeddings, prompts, routes, sets, versions};
+use super::{SqliteStore, decision_models, embeddings, prompts, proposals, routes, sets, spend, versions};
 use crate::reference::{
-    Fingerprint, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, ReferenceSet, Result, Route,
-    RouteName, SetEdit, SetName, SetVersion, Store, TextHash, Version, VersionPrompt, VersionText,
+    Fingerprint, Precondition, PromptEdit, PromptFilter, Proposal, ProposalEdit, ProposalFilter, ProposalId,
+    ProposalVector, Recorded, ReferenceId, ReferencePrompt, ReferenceSet, Result, Route, RouteName, SetEdit, SetName,
+    SetVersion, Settlement, Store, TextHash, Version, VersionPrompt, VersionText,
 };
 
 #[async_trait]
@@ -179,6 +180,65 @@ impl Store for SqliteStore {
     async fn published_versions(&self) -> Result<Vec<(SetName, Version)>> {
         let mut work = self.read("reading which versions are live").await?;
         let outcome = sets::published(work.connection()).await;
+        work.finish(outcome).await
+    }
+
+    async fn get_embeddings(&self, model: &Fingerprint, texts: &[TextHash]) -> Result<Vec<(TextHash, Vec<f32>)>> {
+        let mut work = self.read("reading embeddings").await?;
+        let outcome = embeddings::get(work.connection(), model, texts).await;
+        work.finish(outcome).await
+    }
+
+    // --- proposals
+    async fn record_proposal(&self, edit: &ProposalEdit, most_open: u32) -> Result<Recorded> {
+        let mut work = self.write("recording a proposal").await?;
+        let outcome = proposals::record(work.connection(), edit, most_open).await;
+        work.finish(outcome).await
+    }
+
+    async fn list_proposals(&self, set: &SetName, filter: &ProposalFilter) -> Result<Vec<Proposal>> {
+        let mut work = self.read("listing proposals").await?;
+        let outcome = proposals::list(work.connection(), set, filter).await;
+        work.finish(outcome).await
+    }
+
+    async fn get_proposal(&self, set: &SetName, id: ProposalId) -> Result<Proposal> {
+        let mut work = self.read("reading a proposal").await?;
+        let outcome = proposals::get(work.connection(), set, id).await;
+        work.finish(outcome).await
+    }
+
+    async fn settle_proposal(
+        &self,
+        set: &SetName,
+        id: ProposalId,
+        settlement: Settlement,
+        precondition: Precondition,
+        at: i64,
+    ) -> Result<Proposal> {
+        let mut work = self.write("settling a proposal").await?;
+        let outcome = proposals::settle(work.connection(), set, id, settlement, precondition, at).await;
+        work.finish(outcome).await
+    }
+
+    async fn proposal_vectors(
+        &self,
+        set: &SetName,
+        model: &Fingerprint,
+        after: ProposalId,
+        limit: u32,
+    ) -> Result<Vec<ProposalVector>> {
+        let mut work = self.read("reading the vectors of proposals").await?;
+        let outcome = proposals::vectors(work.connection(), set, model, after, limit).await;
+        work.finish(outcome).await
+    }
+
+    async fn add_llm_spend(&self, day: i64, spent: u64) -> Result<u64> {
+        let mut work = match spent {
+            0 => self.read("reading what the LLM stage spent").await?,
+            _ => self.write("noting what the LLM stage spent").await?,
+        };
+        let outcome = spend::add(work.connection(), day, spent).await;
         work.finish(outcome).await
     }
 

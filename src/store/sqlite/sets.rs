@@ -142,6 +142,7 @@ pub(super) async fn delete(db: &mut SqliteConnection, set: &SetName, preconditio
     expect(precondition, draft.revision, || resource(set))?;
     versions::delete_all(db, draft.id).await?;
     for statement in [
+        "DELETE FROM proposals WHERE set_id = $1",
         "DELETE FROM prompts WHERE set_id = $1",
         "DELETE FROM routes WHERE set_id = $1",
         "INSERT INTO former_sets (name, revision, last_version)

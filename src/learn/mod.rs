@@ -1,0 +1,323 @@
+//! What is learned while serving: the LLM stage's verdicts and the corrections that clients send become proposals for
+//! reference prompts. A person or a rule takes them into a set's draft; nothing is published by itself.
+//!
+//! The request path only remembers (in memory, bounded) and hands over (to a bounded queue, without waiting). What is
+//! written is written by a task of its own, or by the call that brings a correction.
+
+mod accuracy;
+mod config;
+mod memory;
+mod near;
+mod recorder;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use accuracy::{Examination, Example};
+pub use config::{AcceptConfig, FeedbackConfig};
+use memory::Memory;
+pub use memory::Remembered;
+use recorder::Recorder;
+pub use recorder::RecorderParts;
+use rule::Rule;
+
+use crate::classify::Decision;
+use crate::reference::{
+    MAX_TEXT_BYTES, Origin, Precondition, Proposal, ProposalId, Recorded, Result as StoreResult, RouteName, SetName,
+    Settlement, Source, StoreError,
+};
+
+/// How often the rule looks at what is proposed.
+const RULE_EVERY: Duration = Duration::from_secs(10);
+
+/// A client's word on a decision.
+#[derive(Debug, Clone)]
+pub struct Correction {
+    pub decision: Uuid,
+    /// The right route.
+    pub route: RouteName,
+    pub note: String,
+    /// The prompt and its set; where they are not given, the decision must be remembered.
+    pub text: Option<Arc<str>>,
+    pub set: Option<SetName>,
+    /// Of a prompt that came without a set and whose decision is not remembered.
+    pub default_set: Option<SetName>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CorrectionError {
+    #[error("decision {id} is not remembered: {why}")]
+    UnknownDecision { id: Uuid, why: &'static str },
+    #[error("the prompt has {bytes} bytes, a reference prompt has at most {MAX_TEXT_BYTES}")]
+    TooLong { bytes: usize },
+    #[error("as many proposals are open as may be: {most}")]
+    Full { most: u32 },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A verdict on its way to the store.
+#[derive(Debug)]
+struct Verdict {
+    decision: Uuid,
+    set: SetName,
+    route: RouteName,
+    text: Arc<str>,
+    at: SystemTime,
+}
+
+/// What was done, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LearningStats {
+    /// By source (verdicts, corrections), what became of them.
+    pub verdicts: Outcomes,
+    pub corrections: Outcomes,
+    /// Verdicts waiting to be recorded.
+    pub waiting: u64,
+    pub accepted: u64,
+    pub accepted_by_rule: u64,
+    pub rejected: u64,
+    /// Decisions that are remembered, and the memory that they take.
+    pub remembered: u64,
+    pub remembered_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcomes {
+    pub recorded: u64,
+    /// A reference prompt says the same already.
+    pub known: u64,
+    /// Too many proposals are open, or too many verdicts wait.
+    pub lost: u64,
+    /// The store could not be written to.
+    pub failed: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    recorded: AtomicU64,
+    known: AtomicU64,
+    lost: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counts {
+    fn count(&self, recorded: &StoreResult<Recorded>) {
+        let counter = match recorded {
+            Ok(Recorded::Proposal(_)) => &self.recorded,
+            Ok(Recorded::Known(_)) => &self.known,
+            Ok(Recorded::Full) => &self.lost,
+            Err(_) => &self.failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn outcomes(&self) -> Outcomes {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Outcomes {
+            recorded: read(&self.recorded),
+            known: read(&self.known),
+            lost: read(&self.lost),
+            failed: read(&self.failed),
+        }
+    }
+}
+
+/// Clone it freely.
+#[derive(Clone)]
+pub struct Learning(Arc<Inner>);
+
+struct Inner {
+    config: FeedbackConfig,
+    /// The model of the LLM stage; empty without one.
+    llm: String,
+    memory: Memory,
+    recorder: Recorder,
+    verdicts: mpsc::Sender<Verdict>,
+    /// Taken by [`Learning::run`].
+    waiting: Mutex<Option<mpsc::Receiver<Verdict>>>,
+    from_verdicts: Counts,
+    from_corrections: Counts,
+    accepted: AtomicU64,
+    accepted_by_rule: AtomicU64,
+    rejected: AtomicU64,
+}
+
+impl Learning {
+    /// `config`: without one nothing is remembered, and verdicts are not recorded.
+    pub fn new(config: Option<FeedbackConfig>, llm: Option<&str>, parts: RecorderParts) -> Self {
+        let config = config.unwrap_or_else(FeedbackConfig::off);
+        let (verdicts, waiting) = mpsc::channel(config.queue_capacity.max(1));
+        let inner = Inner {
+            memory: Memory::new(&config),
+            recorder: Recorder::new(parts, &config),
+            llm: llm.unwrap_or_default().to_owned(),
+            config,
+            verdicts,
+            waiting: Mutex::new(Some(waiting)),
+            from_verdicts: Counts::default(),
+            from_corrections: Counts::default(),
+            accepted: AtomicU64::default(),
+            accepted_by_rule: AtomicU64::default(),
+            rejected: AtomicU64::default(),
+        };
+        Self(Arc::new(inner))
+    }
+
+    /// A decision was made on `text`. Neither waits nor writes.
+    pub fn decided(&self, decision: &Decision, text: &Arc<str>) {
+        let inner = &self.0;
+        if text.len() > MAX_TEXT_BYTES {
+            return;
+        }
+        let remembered = Remembered { set: decision.snapshot.set.clone(), text: Arc::clone(text) };
+        inner.memory.keep(decision.id, remembered, Instant::now());
+        let Some(route) = decision.route().filter(|_| self.is_news(decision)) else { return };
+        let verdict = Verdict {
+            decision: decision.id,
+            set: decision.snapshot.set.clone(),
+            route: route.name.clone(),
+            text: Arc::clone(text),
+            at: SystemTime::now(),
+        };
+        if inner.verdicts.try_send(verdict).is_err() {
+            inner.from_verdicts.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the LLM was asked for this very decision, and is sure of its answer as far as it says. Verdicts that were
+    /// kept or shared agree with nobody but themselves.
+    fn is_news(&self, decision: &Decision) -> bool {
+        let sure = |probability: f32| probability >= self.0.config.min_probability;
+        self.0.config.verdicts
+            && decision
+                .verdict
+                .is_some_and(|verdict| verdict.asked && verdict.route.is_some() && verdict.probability.is_none_or(sure))
+    }
+
+    /// Records what a client says. Saying the same again changes nothing.
+    pub async fn correct(&self, correction: Correction) -> Result<Recorded, CorrectionError> {
+        let inner = &self.0;
+        let id = correction.decision;
+        let remembered = inner.memory.recall(id, Instant::now());
+        let text = correction.text.or_else(|| remembered.as_ref().map(|remembered| Arc::clone(&remembered.text)));
+        let set = correction.set.or_else(|| remembered.map(|remembered| remembered.set)).or(correction.default_set);
+        let (Some(text), Some(set)) = (text, set) else {
+            let why = match inner.config.keep {
+                0 => "this server remembers none (feedback.keep); send the prompt with it",
+                _ => "it is too old, of another server, or none of ours; send the prompt with it",
+            };
+            return Err(CorrectionError::UnknownDecision { id, why });
+        };
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(CorrectionError::TooLong { bytes: text.len() });
+        }
+        let origin = Origin {
+            source: Source::Correction,
+            decision: id.to_string(),
+            model: String::new(),
+            at: unix(SystemTime::now()),
+            note: correction.note,
+        };
+        let recorded = inner.recorder.record(&set, &correction.route, &text, origin).await;
+        inner.from_corrections.count(&recorded);
+        match recorded? {
+            Recorded::Full => Err(CorrectionError::Full { most: inner.config.max_open }),
+            recorded => Ok(recorded),
+        }
+    }
+
+    /// A person's word on a proposal.
+    pub async fn settle(
+        &self,
+        set: &SetName,
+        id: ProposalId,
+        settlement: Settlement,
+        precondition: Precondition,
+    ) -> StoreResult<Proposal> {
+        let store = self.0.recorder.store();
+        let settled = store.settle_proposal(set, id, settlement, precondition, unix(SystemTime::now())).await?;
+        let counter = match settlement {
+            Settlement::Accept => &self.0.accepted,
+            Settlement::Reject => &self.0.rejected,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(settled)
+    }
+
+    /// Records verdicts and applies the rule until `stop`; then what still waits is recorded. Runs once.
+    pub async fn run(self, stop: CancellationToken) {
+        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut waiting) = waiting else { return };
+        let mut rule = self.0.config.accept.as_ref().map(Rule::new);
+        let mut looks = tokio::time::interval(RULE_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(verdict) = waiting.recv() => self.record(verdict).await,
+                _ = looks.tick() => if let Some(rule) = &mut rule {
+                    let accepted = tokio::select! {
+                        () = stop.cancelled() => break,
+                        accepted = rule.apply(&self.0.recorder) => accepted,
+                    };
+                    self.0.accepted_by_rule.fetch_add(accepted, Ordering::Relaxed);
+                },
+            }
+        }
+        waiting.close();
+        while let Ok(verdict) = waiting.try_recv() {
+            self.record(verdict).await;
+        }
+    }
+
+    async fn record(&self, verdict: Verdict) {
+        let origin = Origin {
+            source: Source::LlmVerdict,
+            decision: verdict.decision.to_string(),
+            model: self.0.llm.clone(),
+            at: unix(verdict.at),
+            note: String::new(),
+        };
+        let recorded = self.0.recorder.record(&verdict.set, &verdict.route, &verdict.text, origin).await;
+        self.0.from_verdicts.count(&recorded);
+        match recorded {
+            // The set or the route was deleted since.
+            Ok(_) | Err(StoreError::UnknownSet { .. } | StoreError::UnknownRoute { .. }) => {}
+            Err(error) => {
+                tracing::warn!(error = %crate::telemetry::chain(&error), "a verdict could not be recorded");
+            }
+        }
+    }
+
+    pub fn stats(&self) -> LearningStats {
+        let inner = &self.0;
+        let (remembered, remembered_bytes) = inner.memory.size();
+        LearningStats {
+            verdicts: inner.from_verdicts.outcomes(),
+            corrections: inner.from_corrections.outcomes(),
+            waiting: (inner.verdicts.max_capacity() - inner.verdicts.capacity()) as u64,
+            accepted: inner.accepted.load(Ordering::Relaxed),
+            accepted_by_rule: inner.accepted_by_rule.load(Ordering::Relaxed),
+            rejected: inner.rejected.load(Ordering::Relaxed),
+            remembered,
+            remembered_bytes,
+        }
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
