@@ -52,6 +52,13 @@ impl Kernels {
         );
     }
 
+    pub(crate) fn scale(self, y: &mut [f32], factor: f32) {
+        self.0.dispatch(
+            #[inline(always)]
+            || y.iter_mut().for_each(|y| *y *= factor),
+        );
+    }
+
     /// Logits to log-probabilities in place; returns log Σ exp of the logits. An empty slice has -∞.
     pub(crate) fn log_softmax(self, logits: &mut [f32]) -> f32 {
         self.0.dispatch(

@@ -1,6 +1,6 @@
 //! The three channels, and what they say of a prompt. Fitting and deciding go through the same code.
 
-use crate::algebra::{Kernels, argmax, log_sum_exp};
+use crate::algebra::{Kernels, log_sum_exp};
 use crate::loss::sparse_logits;
 use crate::votes::{self, Familiarity};
 
@@ -24,8 +24,6 @@ pub(crate) struct View<'a> {
     pub(crate) embedding: &'a [f32],
     /// (feature, weight).
     pub(crate) bag: &'a [(u32, f32)],
-    /// Share of the text's n-grams that are known.
-    pub(crate) known: f32,
     /// (route, cosine similarity), nearest first.
     pub(crate) neighbours: &'a [(u32, f32)],
 }
@@ -43,13 +41,9 @@ pub(crate) struct Opinions {
 pub(crate) struct Signs {
     /// log Σ exp of the head's logits of the routes: the free energy of Liu et al. 2020, turned round.
     pub(crate) energy: f32,
-    /// The head's largest logit of a route.
-    pub(crate) peak: f32,
     /// How much likelier all routes are than `none`, in log-odds; 0 for a head without that class.
     pub(crate) against_none: f32,
     pub(crate) familiarity: Familiarity,
-    /// Share of the text's n-grams that are known.
-    pub(crate) known: f32,
 }
 
 impl Classifiers {
@@ -89,10 +83,8 @@ impl Classifiers {
         let energy = log_sum_exp(routes);
         Signs {
             energy,
-            peak: routes[argmax(routes)],
             against_none: none.first().map_or(0.0, |none| energy - none),
             familiarity: votes::familiarity(view.neighbours),
-            known: view.known,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::channels::{Opinions, Signs};
 use crate::logistic::{Logistic, LogisticInput, logit, sigmoid};
 
 /// Number of features of [`features`].
-const FEATURES: usize = 7;
+pub(crate) const FEATURES: usize = 7;
 
 /// How firmly the coefficients are held; features are of the order of 1. The first and the intercept are what
 /// calibration is about and are held less.

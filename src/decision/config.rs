@@ -41,7 +41,7 @@ impl Default for FitConfig {
             description_weight: 1.0,
             head_ridge: 0.01,
             lexical_ridge: 0.03,
-            max_features: 32_768,
+            max_features: 8_192,
             shortlist_coverage: 0.99,
             shortlist_limit: 20,
             out_of_scope_share: 0.1,

@@ -26,8 +26,6 @@ pub(crate) struct Corpus {
     pub(crate) texts: Vec<String>,
     pub(crate) design: Design,
     pub(crate) bags: SparseRows,
-    /// Share of the row's n-grams that are known.
-    pub(crate) known: Vec<f32>,
     pub(crate) vocabulary: Vocabulary,
 }
 
@@ -55,8 +53,7 @@ impl Corpus {
         let limit = feature_limit(config, routes + usize::from(none));
         let vocabulary = Vocabulary::learn(all.iter().copied(), limit);
         let bags: Vec<_> = all.par_iter().map(|text| vocabulary.bag(text)).collect();
-        let known = bags.iter().map(|bag| bag.known).collect();
-        let bags = SparseRows::new(bags.into_iter().map(|bag| bag.entries).collect(), vocabulary.features().len());
+        let bags = SparseRows::new(bags, vocabulary.features().len());
         let embeddings = examples.iter().map(|example| set.embeddings().row(*example).to_vec());
         let embedded =
             described.iter().map(|route| set.routes()[*route as usize].embedding.unwrap_or_default().to_vec());
@@ -64,7 +61,7 @@ impl Corpus {
         let design = Design::new(rows.iter().map(|row| row.as_slice().into()), set.dimension());
         let taught = chosen().map(|example| example.purpose == Purpose::Reference);
         let taught = taught.chain(described.iter().map(|_| true)).collect();
-        Self { routes, none, examples, classes, taught, texts, design, bags, known, vocabulary }
+        Self { routes, none, examples, classes, taught, texts, design, bags, vocabulary }
     }
 
     /// Prompts, without the descriptions.

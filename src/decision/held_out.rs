@@ -55,7 +55,7 @@ impl HeldOutInput<'_> {
             .into_par_iter()
             .map(|fold| {
                 let seen = |row: usize| self.fold_of.get(row).is_none_or(|other| *other != fold);
-                let part = Part { rows: &seen, classes: &|_| true, start: Some(self.full), lexical: true };
+                let part = Part { rows: &seen, classes: &|_| true, start: None, lexical: true };
                 let classifiers = self.trainer.fit(part)?;
                 let judge = |row: usize| self.held_out(&classifiers, row, fold);
                 let rows = chosen.iter().copied().filter(|row| self.fold_of[*row] == fold);
@@ -167,5 +167,5 @@ impl HeldOutInput<'_> {
 
 fn view<'a>(corpus: &'a Corpus, row: usize, neighbours: &'a [(u32, f32)]) -> View<'a> {
     let embedding = corpus.design.row(row);
-    View { embedding, bag: corpus.bags.row(row), known: corpus.known[row], neighbours }
+    View { embedding, bag: corpus.bags.row(row), neighbours }
 }

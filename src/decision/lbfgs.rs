@@ -36,6 +36,8 @@ struct Pair {
     change: Vec<f32>,
     /// 1 / (s · y).
     inverse: f64,
+    /// (s · y) / (y · P y), which corrects the size of the preconditioner P (formula 7.20).
+    scale: f32,
 }
 
 /// Moves `point` to the minimum. Returns the iterations, or `None` where `cancelled` said so.
@@ -75,7 +77,7 @@ pub(crate) fn minimise(
             }
             length /= 2.0;
         };
-        remember(&mut pairs, (&next_point, &*point), (&next_gradient, &gradient), kernels);
+        remember(objective, &mut pairs, (&next_point, &*point), (&next_gradient, &gradient));
         std::mem::swap(point, &mut next_point);
         std::mem::swap(&mut gradient, &mut next_gradient);
         value = next_value;
@@ -93,6 +95,9 @@ fn descent(objective: &impl Objective, gradient: &[f32], pairs: &VecDeque<Pair>,
         shares.push(share);
     }
     objective.precondition(&mut direction);
+    if let Some(last) = pairs.back() {
+        kernels.scale(&mut direction, last.scale);
+    }
     for (pair, share) in pairs.iter().zip(shares.into_iter().rev()) {
         let other = pair.inverse * kernels.dot_wide(&pair.change, &direction);
         kernels.add_scaled(&mut direction, std::iter::once(((share - other) as f32, pair.step.as_slice())));
@@ -101,7 +106,13 @@ fn descent(objective: &impl Objective, gradient: &[f32], pairs: &VecDeque<Pair>,
 }
 
 /// Keeps the pair if the curvature along it is positive, as it is but for rounding.
-fn remember(pairs: &mut VecDeque<Pair>, points: (&[f32], &[f32]), gradients: (&[f32], &[f32]), kernels: Kernels) {
+fn remember(
+    objective: &impl Objective,
+    pairs: &mut VecDeque<Pair>,
+    points: (&[f32], &[f32]),
+    gradients: (&[f32], &[f32]),
+) {
+    let kernels = Kernels::new();
     let difference = |(new, old): (&[f32], &[f32])| new.iter().zip(old).map(|(new, old)| new - old).collect::<Vec<_>>();
     let (step, change) = (difference(points), difference(gradients));
     let curvature = kernels.dot_wide(&step, &change);
@@ -109,7 +120,10 @@ fn remember(pairs: &mut VecDeque<Pair>, points: (&[f32], &[f32]), gradients: (&[
         if pairs.len() == MEMORY {
             pairs.pop_front();
         }
-        pairs.push_back(Pair { step, change, inverse: 1.0 / curvature });
+        let mut preconditioned = change.clone();
+        objective.precondition(&mut preconditioned);
+        let scale = (curvature / kernels.dot_wide(&change, &preconditioned)) as f32;
+        pairs.push_back(Pair { step, change, inverse: 1.0 / curvature, scale });
     }
 }
 

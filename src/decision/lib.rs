@@ -4,6 +4,7 @@
 mod algebra;
 mod binomial;
 mod channels;
+mod codec;
 mod confidence;
 mod config;
 mod corpus;
@@ -19,10 +20,13 @@ mod metrics;
 mod mix;
 mod model;
 mod neighbours;
+pub mod perturb;
 mod random;
 mod report;
 mod scope;
 mod shortlist;
+#[cfg(test)]
+mod tests;
 mod threshold;
 mod training;
 mod training_set;

@@ -68,7 +68,7 @@ impl DecisionModel {
         self.check(embedding, neighbours)?;
         let embedding = extended(embedding);
         let bag = self.vocabulary.bag(&normalise(text));
-        let view = View { embedding: &embedding, bag: &bag.entries, known: bag.known, neighbours };
+        let view = View { embedding: &embedding, bag: &bag, neighbours };
         let mut opinions = Opinions::default();
         let signs = self.classifiers.judge(&view, &mut opinions);
         let mut posterior = Vec::new();

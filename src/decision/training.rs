@@ -10,8 +10,8 @@ use crate::lbfgs::{Stop, minimise};
 use crate::loss::{DenseLoss, Design, SparseLoss, Targets};
 
 /// A fit ends where another step promises less, in mean cross-entropy.
-const HEAD_GAIN: f64 = 1e-5;
-const LEXICAL_GAIN: f64 = 1e-4;
+const HEAD_GAIN: f64 = 1e-3;
+const LEXICAL_GAIN: f64 = 3e-3;
 
 const MAX_ITERATIONS: usize = 60;
 

@@ -10,4 +10,5 @@ mod normalise;
 mod vocabulary;
 
 pub(crate) use normalise::normalise;
+pub(crate) use ngrams::Block;
 pub(crate) use vocabulary::{Feature, Vocabulary};

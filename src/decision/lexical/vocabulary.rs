@@ -21,15 +21,6 @@ pub(crate) struct Vocabulary {
     columns: HashMap<u32, u32, BuildHasherDefault<Hashed>>,
 }
 
-/// What a text has of the vocabulary.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Bag {
-    /// (column, weight), each block of norm 1/√2, by column.
-    pub(crate) entries: Vec<(u32, f32)>,
-    /// Share of the text's words (not pairs) and their letters that are known, in [0, 1]; 1 of an empty text.
-    pub(crate) known: f32,
-}
-
 impl Vocabulary {
     /// The `limit` most frequent n-grams of the texts; ties go to the smaller hash.
     pub(crate) fn learn<'a>(texts: impl Iterator<Item = &'a str>, limit: usize) -> Self {
@@ -63,15 +54,10 @@ impl Vocabulary {
         &self.features
     }
 
-    /// The bag of a normalised text.
-    pub(crate) fn bag(&self, normal: &str) -> Bag {
+    /// What a normalised text has of the vocabulary: (column, weight), each block of norm 1/√2, by column.
+    pub(crate) fn bag(&self, normal: &str) -> Vec<(u32, f32)> {
         let mut found: Vec<u32> = Vec::with_capacity(normal.len() * 3);
-        let mut all = 0u32;
-        ngrams(normal, |_, hash| {
-            all += 1;
-            found.extend(self.columns.get(&hash));
-        });
-        let known = if all == 0 { 1.0 } else { found.len() as f32 / all as f32 };
+        ngrams(normal, |_, hash| found.extend(self.columns.get(&hash)));
         found.sort_unstable();
         let mut entries: Vec<(u32, f32)> = Vec::with_capacity(found.len());
         for same in found.chunk_by(|a, b| a == b) {
@@ -79,7 +65,7 @@ impl Vocabulary {
             entries.push((column, (1.0 + (same.len() as f32).ln()) * self.features[column as usize].idf));
         }
         self.normalise(&mut entries);
-        Bag { entries, known }
+        entries
     }
 
     fn normalise(&self, entries: &mut [(u32, f32)]) {
@@ -118,25 +104,23 @@ mod tests {
         let vocabulary = Vocabulary::learn(["lost my card", "lost my phone"].into_iter(), 1000);
         let bag = vocabulary.bag("lost my card");
         let mut squares = [0.0f32; 2];
-        for (column, value) in &bag.entries {
+        for (column, value) in &bag {
             squares[vocabulary.features()[*column as usize].block as usize] += value * value;
         }
         assert!(squares.iter().all(|square| (square - 0.5).abs() < 1e-4), "{squares:?}");
-        assert_eq!(bag.known, 1.0);
     }
 
     #[test]
-    fn unknown_words_are_told() {
+    fn unknown_words_are_left_out() {
         let vocabulary = Vocabulary::learn(["lost my card"].into_iter(), 1000);
-        assert_eq!(vocabulary.bag("zzz").known, 0.0);
-        assert!(vocabulary.bag("zzz").entries.is_empty());
-        assert_eq!(vocabulary.bag(""), Bag { entries: Vec::new(), known: 1.0 });
+        assert!(vocabulary.bag("zzz").is_empty() && vocabulary.bag("").is_empty());
+        assert_eq!(vocabulary.bag("zzz card"), vocabulary.bag("card"));
     }
 
     #[test]
     fn the_most_frequent_stay() {
         let vocabulary = Vocabulary::learn(["a x", "a y", "a z"].into_iter(), 2);
         assert_eq!(vocabulary.features().len(), 2);
-        assert!(vocabulary.bag("a").entries.len() == 2, "the word and its 3-gram");
+        assert!(vocabulary.bag("a").len() == 2, "the word and its 3-gram");
     }
 }

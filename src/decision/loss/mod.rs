@@ -12,7 +12,7 @@ use crate::algebra::Kernels;
 
 /// Share of the largest possible curvature that the preconditioner reckons with: p (1 - p) of a class that is right,
 /// averaged over the way to the optimum. Between 0.1 and 0.5 the number of iterations hardly changes.
-const CURVATURE: f64 = 0.25;
+const CURVATURE: f64 = 1.0;
 
 /// The class and the weight of each row.
 #[derive(Debug, Clone, Copy)]

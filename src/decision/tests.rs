@@ -1,0 +1,271 @@
+//! The crate through its public door: sound answers or typed refusals, whatever the set.
+
+use ndarray::Array2;
+use proptest::prelude::*;
+
+use super::*;
+use crate::random::SplitMix64;
+
+const DIMENSION: usize = 8;
+
+/// Prompts around a centre of their own for each route.
+struct Toy {
+    names: Vec<String>,
+    texts: Vec<String>,
+    labels: Vec<Label>,
+    embeddings: Array2<f32>,
+}
+
+impl Toy {
+    /// `counts`: prompts of each route; `none`: prompts of no route; `noise`: spread around the centres.
+    fn new(counts: &[usize], none: usize, noise: f32) -> Self {
+        let mut random = SplitMix64::new(3);
+        let mut number = move || random.below(2001) as f32 / 1000.0 - 1.0;
+        let centres: Vec<Vec<f32>> =
+            (0..=counts.len()).map(|_| (0..DIMENSION).map(|_| number()).collect()).collect();
+        let mut toy = Self {
+            names: (0..counts.len()).map(|route| format!("route{route}")).collect(),
+            texts: Vec::new(),
+            labels: Vec::new(),
+            embeddings: Array2::zeros((counts.iter().sum::<usize>() + none, DIMENSION)),
+        };
+        let labels = counts.iter().enumerate().flat_map(|(route, count)| vec![Label::Route(route as u32); *count]);
+        for label in labels.chain(vec![Label::None; none]) {
+            let place = match label {
+                Label::Route(route) => route as usize,
+                Label::None => counts.len(),
+            };
+            let row: Vec<f32> = centres[place].iter().map(|centre| centre + noise * number()).collect();
+            let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+            let index = toy.texts.len();
+            toy.embeddings.row_mut(index).assign(&ndarray::Array1::from(row).mapv(|value| value / norm));
+            toy.texts.push(format!("word{place} text {index}"));
+            toy.labels.push(label);
+        }
+        toy
+    }
+
+    fn fit(&self) -> Fitted {
+        self.try_fit(&FitConfig::default(), &()).unwrap()
+    }
+
+    fn try_fit(&self, config: &FitConfig, watch: &dyn Watch) -> Result<Fitted, FitError> {
+        let routes: Vec<Route> =
+            self.names.iter().map(|name| Route { name, description: "", embedding: None }).collect();
+        let example = |(text, label): (&'_ String, &Label)| (text.clone(), *label);
+        let owned: Vec<(String, Label)> = self.texts.iter().zip(&self.labels).map(example).collect();
+        let examples: Vec<Example> = owned
+            .iter()
+            .map(|(text, label)| Example { text, label: *label, purpose: Purpose::Reference })
+            .collect();
+        fit(&TrainingSet::new(&routes, &examples, self.embeddings.view())?, config, watch)
+    }
+
+    fn neighbours(&self, row: usize) -> Vec<(u32, f32)> {
+        let mut all: Vec<(u32, f32)> = (0..self.texts.len())
+            .filter_map(|other| match self.labels[other] {
+                Label::Route(route) => Some((route, self.embeddings.row(row).dot(&self.embeddings.row(other)))),
+                Label::None => None,
+            })
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(VOTERS);
+        all
+    }
+
+    fn judge(&self, model: &DecisionModel, row: usize) -> Judgement {
+        let embedding = self.embeddings.row(row).to_vec();
+        model.judge(&embedding, &self.texts[row], &self.neighbours(row)).unwrap()
+    }
+}
+
+fn check_sound(judgement: &Judgement, routes: usize) {
+    let shares = [judgement.confidence, judgement.in_scope];
+    assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "{judgement:?}");
+    assert!(!judgement.ranking.is_empty() && judgement.ranking.iter().all(|(route, _)| (*route as usize) < routes));
+    assert!(judgement.ranking.windows(2).all(|pair| pair[0].1 >= pair[1].1));
+    assert!((1..=judgement.ranking.len()).contains(&judgement.shortlist));
+}
+
+#[test]
+fn learns_what_is_easy() {
+    let toy = Toy::new(&[30, 30, 30, 30], 0, 0.2);
+    let Fitted { model, report } = toy.fit();
+    assert!(report.accuracy > 0.95, "{report:?}");
+    assert!(report.calibration_error < 0.1 && report.shortlist.coverage >= 0.98);
+    for row in 0..toy.texts.len() {
+        let judgement = toy.judge(&model, row);
+        check_sound(&judgement, 4);
+        assert_eq!(Label::Route(judgement.ranking[0].0), toy.labels[row]);
+    }
+}
+
+#[test]
+fn noise_is_not_trusted() {
+    let mut toy = Toy::new(&[100, 100], 0, 0.2);
+    // Labels that have nothing to do with the prompts.
+    let mut random = SplitMix64::new(9);
+    toy.labels.iter_mut().for_each(|label| *label = Label::Route(random.below(2) as u32));
+    let Fitted { model, report } = toy.fit();
+    assert!((0.35..0.65).contains(&report.accuracy), "{}", report.accuracy);
+    assert!(report.calibration_error < 0.2, "{}", report.calibration_error);
+    let threshold = choose(model.outcomes(), Target::Accuracy(0.9)).unwrap();
+    assert!(!threshold.reached && threshold.confidence > 1.0);
+}
+
+#[test]
+fn odd_sets_have_sound_answers() {
+    let check = |counts: &[usize], none: usize, expected: &[fn(&Warning) -> bool]| {
+        let toy = Toy::new(counts, none, 0.3);
+        let Fitted { model, report } = toy.fit();
+        for row in (0..toy.texts.len()).step_by(toy.texts.len().div_ceil(50)) {
+            check_sound(&toy.judge(&model, row), counts.len());
+        }
+        for rule in expected {
+            assert!(report.warnings.iter().any(rule), "{counts:?}: {:?}", report.warnings);
+        }
+    };
+    check(&[20], 0, &[|warning| *warning == Warning::OneRoute, |warning| *warning == Warning::ScopeUntrained]);
+    check(&[20], 30, &[|warning| *warning == Warning::OneRoute]);
+    check(&[1], 0, &[|warning| matches!(warning, Warning::TooLittleToCalibrate { .. })]);
+    check(&[1, 1], 0, &[|warning| matches!(warning, Warning::OnePrompt { .. })]);
+    check(&[10, 1, 10], 0, &[|warning| matches!(warning, Warning::OnePrompt { routes } if routes == &[1])]);
+    check(&[10, 0], 0, &[|warning| matches!(warning, Warning::NoPrompt { routes } if routes == &[1])]);
+    check(&[3000, 5], 0, &[]);
+    check(&[1; 300], 0, &[|warning| matches!(warning, Warning::TooLittleToCalibrate { held_out: 0, .. })]);
+}
+
+#[test]
+fn equal_prompts_are_a_coin_toss() {
+    // Two routes with the same prompts.
+    let half = Toy::new(&[40], 0, 0.3);
+    let mut toy = Toy::new(&[40, 40], 0, 0.3);
+    for row in 0..40 {
+        for copy in [row, row + 40] {
+            toy.embeddings.row_mut(copy).assign(&half.embeddings.row(row));
+            toy.texts[copy].clone_from(&half.texts[row]);
+        }
+    }
+    let Fitted { model, report } = toy.fit();
+    assert!(report.accuracy < 0.7, "{}", report.accuracy);
+    assert!(toy.judge(&model, 0).confidence < 0.8);
+    // All prompts equal.
+    toy.embeddings = Array2::from_shape_fn((80, DIMENSION), |(_, column)| f32::from(u8::from(column == 0)));
+    toy.texts.iter_mut().for_each(|text| "same".clone_into(text));
+    let Fitted { model, .. } = toy.fit();
+    let judgement = toy.judge(&model, 0);
+    check_sound(&judgement, 2);
+    assert!(judgement.confidence < 0.8, "{judgement:?}");
+}
+
+#[test]
+fn what_is_no_set_is_refused() {
+    let refused = |toy: &Toy, config: &FitConfig| toy.try_fit(config, &()).unwrap_err();
+    let default = FitConfig::default();
+    assert_eq!(refused(&Toy::new(&[], 5, 0.1), &default), FitError::NoRoutes);
+    assert_eq!(refused(&Toy::new(&[0], 5, 0.1), &default), FitError::NoReferences);
+    let mut toy = Toy::new(&[5, 5], 0, 0.1);
+    toy.names[1] = "route0".to_owned();
+    assert_eq!(refused(&toy, &default), FitError::RouteTwice("route0".to_owned()));
+    let mut toy = Toy::new(&[5, 5], 0, 0.1);
+    toy.embeddings[[3, 0]] = f32::NAN;
+    assert!(matches!(refused(&toy, &default), FitError::NotUnit { example: 3, .. }));
+    let config = FitConfig { shortlist_coverage: 1.5, ..FitConfig::default() };
+    assert!(matches!(refused(&Toy::new(&[5, 5], 0, 0.1), &config), FitError::BadSetting { .. }));
+}
+
+#[test]
+fn names_that_differ_in_case_are_told() {
+    let mut toy = Toy::new(&[10, 10], 0, 0.1);
+    toy.names = vec!["Billing".to_owned(), "billing".to_owned()];
+    assert!(toy.fit().report.warnings.contains(&Warning::NamesAlike { first: 0, second: 1 }));
+}
+
+#[test]
+fn none_prompts_teach_what_is_out_of_scope() {
+    let toy = Toy::new(&[30, 30, 30], 40, 0.3);
+    let Fitted { model, report } = toy.fit();
+    assert!(report.scope_auroc_none.unwrap() > 0.9, "{report:?}");
+    assert!(toy.judge(&model, 0).in_scope > 0.5);
+    assert!(toy.judge(&model, 120).in_scope < 0.5);
+}
+
+#[test]
+fn a_cancelled_fit_ends() {
+    struct Cancelled;
+    impl Watch for Cancelled {
+        fn cancelled(&self) -> bool {
+            true
+        }
+    }
+    let found = Toy::new(&[30, 30], 0, 0.3).try_fit(&FitConfig::default(), &Cancelled);
+    assert_eq!(found.unwrap_err(), FitError::Cancelled);
+}
+
+#[test]
+fn equal_sets_give_equal_models_on_any_number_of_threads() {
+    let toy = Toy::new(&[30, 20, 10, 5], 10, 0.4);
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| toy.fit().model.to_bytes())
+    };
+    assert!(on(1) == on(3));
+}
+
+#[test]
+fn samples_of_large_sets_keep_small_routes() {
+    let toy = Toy::new(&[500, 10], 0, 0.3);
+    let config = FitConfig { max_rows: 100, ..FitConfig::default() };
+    let Fitted { model, report } = toy.try_fit(&config, &()).unwrap();
+    assert_eq!(report.left_aside, 410);
+    assert!(report.warnings.contains(&Warning::Sampled { taken: 100, of: 510 }));
+    assert_eq!(toy.judge(&model, 505).ranking[0].0, 1);
+}
+
+#[test]
+fn prompts_that_do_not_fit_are_refused() {
+    let toy = Toy::new(&[10, 10], 0, 0.3);
+    let model = toy.fit().model;
+    assert_eq!(model.judge(&[1.0], "", &[]).unwrap_err(), JudgeError::Dimension { found: 1, expected: DIMENSION });
+    assert_eq!(model.judge(&[f32::NAN; DIMENSION], "", &[]).unwrap_err(), JudgeError::NotFinite);
+    let stranger = model.judge(&[0.3; DIMENSION], "", &[(7, 0.5)]).unwrap_err();
+    assert_eq!(stranger, JudgeError::UnknownRoute { route: 7, routes: 2 });
+    check_sound(&model.judge(&[0.0; DIMENSION], "", &[]).unwrap(), 2);
+}
+
+#[test]
+fn bytes_hold_the_whole_model() {
+    let toy = Toy::new(&[20, 20, 20, 20], 25, 0.4);
+    let model = toy.fit().model;
+    let bytes = model.to_bytes();
+    let read = DecisionModel::from_bytes(&bytes).unwrap();
+    assert_eq!(read.to_bytes(), bytes);
+    assert_eq!(read.outcomes(), model.outcomes());
+    for row in 0..toy.texts.len() {
+        assert_eq!(toy.judge(&read, row), toy.judge(&model, row));
+    }
+    assert_eq!(DecisionModel::from_bytes(b"").unwrap_err(), ModelBytesError::NotAModel);
+    let mut later = bytes.clone();
+    later[8] = 99;
+    assert!(matches!(DecisionModel::from_bytes(&later).unwrap_err(), ModelBytesError::OtherFormat { found: 99, .. }));
+    later = bytes.clone();
+    later.push(0);
+    assert_eq!(DecisionModel::from_bytes(&later).unwrap_err(), ModelBytesError::TrailingBytes(1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn hostile_bytes_are_no_panic(cut in 0usize..20_000, at in 0usize..20_000, value in any::<u8>()) {
+        use std::sync::LazyLock;
+        static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| Toy::new(&[10, 10], 0, 0.4).fit().model.to_bytes());
+        let mut bytes = BYTES.clone();
+        let at = at % bytes.len();
+        bytes[at] = value;
+        if let Ok(model) = DecisionModel::from_bytes(&bytes) {
+            let judged = model.judge(&[0.3; DIMENSION], "word0 text", &[(0, 0.5), (1, 0.4)]);
+            prop_assert!(judged.is_ok());
+        }
+        prop_assert!(DecisionModel::from_bytes(&BYTES[..cut % BYTES.len()]).is_err());
+    }
+}
