@@ -50,7 +50,7 @@ fn embedder() -> (EmbedQueue, EmbedWorkers) {
     file.write_all(json.as_bytes()).unwrap();
     let tokeniser = TextTokeniser::from_file(file.path(), 64).unwrap();
     let batch = BatchLimits { tokens: 256, rows: 8 };
-    let settings = QueueConfig { capacity: 64, max_wait: Duration::from_secs(10), batch, pace: None };
+    let settings = QueueConfig { capacity: 64, max_wait: Duration::from_secs(10), batch, niceness: 0, pace: None };
     EmbedQueue::start(&tokeniser, vec![Box::new(BagOfWords)], settings).unwrap()
 }
 
@@ -135,7 +135,7 @@ impl Fixture {
     fn decide(&self, text: &str, chosen: &str, verdict: Option<LlmChoice>) -> Uuid {
         let evidence = Evidence {
             scores: Box::default(),
-            doubts: Box::default(),
+            judged: None,
             neighbours: Box::default(),
             searched: 20,
             input_tokens: 1,
@@ -146,6 +146,9 @@ impl Fixture {
             snapshot: Arc::clone(&self.snapshot),
             route: self.snapshot.find_route(chosen),
             stage: Stage::Llm,
+            threshold: None,
+            doubts: Box::default(),
+            without_llm: (Stage::BestGuess, None),
             llm: LlmOutcome::Verdict,
             verdict,
             evidence: Arc::new(evidence),

@@ -16,7 +16,13 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// Every prompt is doubtful; provider `p0` serves the LLM stage.
 async fn unsure(provider: &Scripted, more: &str) -> TestServer {
-    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback: Fallback::BestGuess };
+    let policy = SetPolicy {
+        min_score: 1.0,
+        min_margin: 1.0,
+        min_similarity: 1.0,
+        fallback: Fallback::BestGuess,
+        ..SetPolicy::default()
+    };
     let toml = format!("[llm]\nprovider = 'p0'\nmodel = 'judge'\n{more}\n");
     Setup { policy, ..Setup::providers(&[provider.address()], &toml) }.start().await
 }
