@@ -356,7 +356,7 @@ async fn every_violated_field_is_named() {
     let upsert_route =
         |set: &str, route| pb::UpsertRouteRequest { set: set.to_owned(), route, expected_revision: None };
     violated(references.upsert_route(upsert_route("", None)).await, &["set", "route"]);
-    violated(references.upsert_route(upsert_route("s", Some(route("none")))).await, &["route.name"]);
+    violated(references.upsert_route(upsert_route("s", Some(route(" none")))).await, &["route.name"]);
     let bad = pb::Route {
         name: "x".repeat(129),
         description: "d".repeat(4_097),
