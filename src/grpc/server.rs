@@ -164,7 +164,8 @@ impl Services {
         };
         let routing = routing_table(config)?;
         let router = router_service_with(app, Arc::clone(&routing), cut_off)?;
-        let references = ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone(), app.learning.clone());
+        let references =
+            ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone(), app.learning.clone());
         let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
         Ok(Self { router, references, admin })
     }

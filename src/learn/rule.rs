@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::accuracy::{Example, Examination};
+use super::accuracy::{Examination, Example};
 use super::config::AcceptConfig;
 use super::recorder::Recorder;
 use super::unix;
@@ -17,7 +17,7 @@ use crate::reference::{
 };
 
 /// Proposals that are looked at in one go; the others wait for the next.
-const AT_ONCE: u32 = 64;
+const AT_ONCE: u32 = 256;
 
 const PAGE: u32 = 1_000;
 
@@ -85,7 +85,9 @@ impl Rule {
                     tracing::info!(set = %set.name, proposal = proposal.id, "proposal accepted into the draft by the rule");
                     accepted += 1;
                 }
-                Err(StoreError::Stale { .. } | StoreError::UnknownProposal { .. } | StoreError::UnknownRoute { .. }) => {}
+                Err(
+                    StoreError::Stale { .. } | StoreError::UnknownProposal { .. } | StoreError::UnknownRoute { .. },
+                ) => {}
                 Err(error) => return Err(error),
             }
         }

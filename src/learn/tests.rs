@@ -245,10 +245,10 @@ async fn verdicts_that_are_news_are_recorded_and_near_ones_merged() {
         ("w4 w4 w4 w4 w4 w4 w4 w4 w5", "code", 1),
     ];
     assert_eq!(told, expected);
-    assert_eq!((&proposals[0].conflicting_proposals, &proposals[1].conflicting_proposals), (
-        &vec![proposals[1].id],
-        &vec![proposals[0].id]
-    ));
+    assert_eq!(
+        (&proposals[0].conflicting_proposals, &proposals[1].conflicting_proposals),
+        (&vec![proposals[1].id], &vec![proposals[0].id])
+    );
     assert!(proposals[3].conflicting_reference.is_some() && proposals[2].conflicting_reference.is_none());
     assert_eq!((proposals[0].origins[0].model.as_str(), proposals[0].state), ("judge", ProposalState::Open));
     let stats = fixture.learning.stats();

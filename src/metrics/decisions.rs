@@ -166,12 +166,8 @@ impl OfSet {
             Some(route) => self.routes.get(route as usize),
             None => Some(&self.no_route),
         };
-        let counters = [
-            stages.get(decision.stage as usize),
-            self.llm.get(decision.llm as usize),
-            route,
-            self.verdict(decision),
-        ];
+        let counters =
+            [stages.get(decision.stage as usize), self.llm.get(decision.llm as usize), route, self.verdict(decision)];
         counters.into_iter().flatten().for_each(IntCounter::inc);
     }
 

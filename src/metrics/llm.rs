@@ -18,7 +18,8 @@ pub(super) struct Llm {
 
 impl Llm {
     pub(super) fn new(book: &Book) -> Result<Self> {
-        let tokens = "Tokens of the LLM stage as its provider reported them, by what was done with them: read or written.";
+        let tokens =
+            "Tokens of the LLM stage as its provider reported them, by what was done with them: read or written.";
         let tokens = book.counters("semroute_llm_tokens_total", tokens, &["kind"])?;
         let today = "What the LLM stage spent today (UTC), in the unit of its prices, by all servers on this store.";
         Ok(Self {
@@ -26,7 +27,8 @@ impl Llm {
             in_flight: book.gauge("semroute_llm_calls_in_flight", "Calls of the LLM stage under way.")?,
             input_tokens: tokens.get_metric_with_label_values(&["input"])?,
             output_tokens: tokens.get_metric_with_label_values(&["output"])?,
-            spent: book.sum("semroute_llm_spend_total", "What this server's LLM stage spent, in the unit of its prices.")?,
+            spent: book
+                .sum("semroute_llm_spend_total", "What this server's LLM stage spent, in the unit of its prices.")?,
             spent_today: book.ratio("semroute_llm_spend_today", today)?,
         })
     }

@@ -36,7 +36,8 @@ impl Provider for SystemOne {
     }
 
     async fn choose(&self, model: &str, question: &ChoiceQuestion) -> Result<Choice, Error> {
-        let answer = self.endpoint.post(self.endpoint.url(["systemone"]), &body(model, question), &said(question)).await?;
+        let answer =
+            self.endpoint.post(self.endpoint.url(["systemone"]), &body(model, question), &said(question)).await?;
         choice(&answer)
     }
 }

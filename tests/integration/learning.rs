@@ -16,8 +16,7 @@ const WITHIN: Duration = Duration::from_secs(10);
 
 /// Every prompt is doubtful; provider `p0` serves the LLM stage.
 async fn unsure(provider: &Scripted, more: &str) -> TestServer {
-    let policy =
-        SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback: Fallback::BestGuess };
+    let policy = SetPolicy { min_score: 1.0, min_margin: 1.0, min_similarity: 1.0, fallback: Fallback::BestGuess };
     let toml = format!("[llm]\nprovider = 'p0'\nmodel = 'judge'\n{more}\n");
     Setup { policy, ..Setup::providers(&[provider.address()], &toml) }.start().await
 }
@@ -60,10 +59,10 @@ async fn a_correction_becomes_a_proposal_and_then_a_reference_prompt() {
     let proposal = feedback(&server, note.clone()).await.unwrap().proposal.unwrap();
     assert_eq!((proposal.text.as_str(), proposal.route.as_str(), proposal.corrections), (prompt, "cooking", 1));
     assert_eq!(proposal.state(), pb::ProposalState::Open);
-    assert_eq!((proposal.origins[0].decision_id.as_str(), proposal.origins[0].note.as_str()), (
-        decision.decision_id.as_str(),
-        "baking is cooking"
-    ));
+    assert_eq!(
+        (proposal.origins[0].decision_id.as_str(), proposal.origins[0].note.as_str()),
+        (decision.decision_id.as_str(), "baking is cooking")
+    );
     assert_eq!(feedback(&server, note).await.unwrap().proposal.unwrap(), proposal, "saying it again changes nothing");
 
     // Another route takes it back.
@@ -72,11 +71,8 @@ async fn a_correction_becomes_a_proposal_and_then_a_reference_prompt() {
     let proposal = feedback(&server, on(&decision, "cooking")).await.unwrap().proposal.unwrap();
 
     let mut references = server.references().await;
-    let accept = |expected_revision| pb::AcceptProposalRequest {
-        set: "small".to_owned(),
-        id: proposal.id,
-        expected_revision,
-    };
+    let accept =
+        |expected_revision| pb::AcceptProposalRequest { set: "small".to_owned(), id: proposal.id, expected_revision };
     refused(references.accept_proposal(accept(Some(99))).await, Code::Aborted, "STALE_REVISION");
     let accepted = references.accept_proposal(accept(Some(proposal.revision))).await.unwrap().into_inner();
     assert_eq!(accepted.state(), pb::ProposalState::Accepted);
@@ -149,10 +145,10 @@ async fn verdicts_are_proposed_and_conflicts_told() {
     let told: Vec<_> = found.iter().map(|found| (found.text.as_str(), found.route.as_str(), found.verdicts)).collect();
     let expected = [(wanted[0], "cooking", 1), (wanted[1], "maths", 1), (wanted[3], "code", 1)];
     assert_eq!(told, expected, "what came from the cache is not counted");
-    assert_eq!((found[0].origins[0].source(), found[0].origins[0].model.as_str()), (
-        pb::ProposalSource::LlmVerdict,
-        "judge"
-    ));
+    assert_eq!(
+        (found[0].origins[0].source(), found[0].origins[0].model.as_str()),
+        (pb::ProposalSource::LlmVerdict, "judge")
+    );
     let page = pb::ListProposalsRequest { page_size: 2, ..pb::ListProposalsRequest::default() };
     let first = proposals(&server, page.clone()).await;
     assert_eq!(first.proposals, found[..2]);
@@ -195,9 +191,7 @@ async fn over_its_budget_the_llm_is_not_asked_and_the_answer_says_why() {
     let today = samples.value("semroute_llm_spend_today");
     assert!((today - 4.0 * 23e-6).abs() < 1e-9, "{today}");
     let verdict = |verdict: &str| {
-        samples.value(&format!(
-            r#"semroute_llm_verdicts_total{{route="maths",set="small",verdict="{verdict}"}}"#
-        ))
+        samples.value(&format!(r#"semroute_llm_verdicts_total{{route="maths",set="small",verdict="{verdict}"}}"#))
     };
     assert_eq!((verdict("agrees"), verdict("differs")), (0.0, 4.0));
 }

@@ -53,9 +53,8 @@ pub(in crate::grpc) fn proposal_filter(
 ) -> Result<(SetName, ProposalFilter), Status> {
     let mut violations = Violations::default();
     let set = name(&mut violations, "set", &request.set, SetName::new);
-    let route = (!request.route.is_empty())
-        .then(|| name(&mut violations, "route", &request.route, RouteName::new))
-        .flatten();
+    let route =
+        (!request.route.is_empty()).then(|| name(&mut violations, "route", &request.route, RouteName::new)).flatten();
     let state = match request.state() {
         pb::ProposalState::Unspecified => None,
         pb::ProposalState::Open => Some(ProposalState::Open),

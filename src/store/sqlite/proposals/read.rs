@@ -138,11 +138,7 @@ pub(in super::super) async fn list(
     select(db, set, None, filter).await
 }
 
-pub(in super::super) async fn get(
-    db: &mut SqliteConnection,
-    set: &SetName,
-    id: ProposalId,
-) -> Result<Proposal, Fault> {
+pub(in super::super) async fn get(db: &mut SqliteConnection, set: &SetName, id: ProposalId) -> Result<Proposal, Fault> {
     let one = ProposalFilter { limit: 1, ..ProposalFilter::default() };
     select(db, set, Some(id), &one).await?.pop().ok_or_else(|| unknown(set, id))
 }

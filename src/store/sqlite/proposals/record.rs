@@ -71,14 +71,12 @@ async fn find(db: &mut SqliteConnection, set_id: i64, edit: &ProposalEdit) -> Re
         return Ok(like);
     }
     let Some(near) = edit.same_as else { return Ok(None) };
-    Ok(sqlx::query_scalar(
-        "SELECT id FROM proposals WHERE id = $1 AND set_id = $2 AND route = $3 AND state = 'open'",
-    )
-    .bind(number(near))
-    .bind(set_id)
-    .bind(edit.route.as_str())
-    .fetch_optional(db)
-    .await?)
+    Ok(sqlx::query_scalar("SELECT id FROM proposals WHERE id = $1 AND set_id = $2 AND route = $3 AND state = 'open'")
+        .bind(number(near))
+        .bind(set_id)
+        .bind(edit.route.as_str())
+        .fetch_optional(db)
+        .await?)
 }
 
 /// `None`: as many are open as may be.

@@ -3,9 +3,9 @@
 use sqlx::SqliteConnection;
 
 use super::super::fault::Fault;
+use super::super::prompts;
 use super::super::sets::{self, expect};
 use super::super::value::number;
-use super::super::prompts;
 use super::read::get;
 use super::record::{closed, equal_references};
 use super::resource;
