@@ -67,8 +67,9 @@
 //! 6. A deadline is received, shortened and passed on. Work whose caller has gone is dropped before it costs anything.
 //! 7. After the first text has reached the client there is no failover; the stream ends with a status that says so.
 //! 8. What a plan does not list is never tried.
-//! 9. A failing LLM stage degrades, and the answer says so. Overload is refused at once with RESOURCE_EXHAUSTED.
-//! 10. Keys and prompts are in no log and no error.
+//! 9. An LLM stage that fails, or is over its budget, degrades, and the answer says so. Overload is refused at once
+//!    with RESOURCE_EXHAUSTED.
+//! 10. Keys and prompts are in no log and no error. Prompts are remembered only where `[feedback]` is configured.
 
 pub mod app;
 pub mod classify;

@@ -1,6 +1,7 @@
 //! How right the decisions on a set's own reference prompts are, each with itself left out, and how right they would be
 //! with some prompts more. Today the neighbours' vote decides, as it does when a version is built.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::classify::{VOTERS, vote};
@@ -64,36 +65,86 @@ impl Examination {
     }
 
     fn is_right(&self, asked: &Asked, added: &[Example]) -> bool {
-        let own = &asked.example;
-        let more = (self.count..).zip(added).map(|(reference, example)| Neighbour {
-            reference,
-            route: example.route,
-            similarity: super::near::similarity(&example.embedding, &own.embedding).clamp(-1.0, 1.0),
-        });
+        let more = (self.count..).zip(added).map(|(reference, example)| asked.neighbour(reference, example));
         let mut neighbours: Vec<Neighbour> = asked.neighbours.iter().copied().chain(more).collect();
-        neighbours.sort_by(|a, b| b.similarity.total_cmp(&a.similarity).then(a.reference.cmp(&b.reference)));
-        vote(&neighbours).first().is_some_and(|first| first.route == own.route)
+        neighbours.sort_by(nearer);
+        asked.is_right_by(&neighbours)
     }
 
     /// Those of the candidates, by their places, with which the accuracy is not worse than without: all, if all
     /// together do no harm; else one after the other, each beside those that were found good before it.
     pub fn harmless(&self, candidates: &[Example]) -> Vec<usize> {
-        let mut best = self.accuracy(&[]);
-        if self.accuracy(candidates) >= best {
+        if self.accuracy(candidates) >= self.accuracy(&[]) {
             return (0..candidates.len()).collect();
         }
-        let (mut places, mut good) = (Vec::new(), Vec::new());
-        for (place, candidate) in candidates.iter().enumerate() {
-            good.push(candidate.clone());
-            let accuracy = self.accuracy(&good);
-            if accuracy >= best {
-                best = accuracy;
-                places.push(place);
-            } else {
-                good.pop();
+        let mut trial = Trial::of(&self.asked);
+        let candidates = (self.count..).zip(candidates).enumerate();
+        let good = candidates.filter(|(_, (reference, candidate))| trial.takes(*reference, candidate));
+        good.map(|(place, _)| place).collect()
+    }
+}
+
+impl Asked {
+    fn neighbour(&self, reference: u32, example: &Example) -> Neighbour {
+        let similarity = super::near::similarity(&example.embedding, &self.example.embedding).clamp(-1.0, 1.0);
+        Neighbour { reference, route: example.route, similarity }
+    }
+
+    fn is_right_by(&self, neighbours: &[Neighbour]) -> bool {
+        vote(neighbours).first().is_some_and(|first| first.route == self.example.route)
+    }
+}
+
+fn nearer(one: &Neighbour, other: &Neighbour) -> Ordering {
+    other.similarity.total_cmp(&one.similarity).then(one.reference.cmp(&other.reference))
+}
+
+/// Candidates one by one: only the votes that a candidate takes part in are counted again.
+struct Trial<'a> {
+    asked: &'a [Asked],
+    standing: Vec<Standing>,
+}
+
+/// Who votes on a prompt at present, and whether that is right.
+struct Standing {
+    voters: Vec<Neighbour>,
+    right: bool,
+}
+
+impl<'a> Trial<'a> {
+    fn of(asked: &'a [Asked]) -> Self {
+        let standing = asked.iter().map(|asked| {
+            let voters: Vec<Neighbour> = asked.neighbours.iter().copied().take(VOTERS).collect();
+            Standing { right: asked.is_right_by(&voters), voters }
+        });
+        Self { asked, standing: standing.collect() }
+    }
+
+    /// Takes a candidate in if no fewer prompts are right with it.
+    fn takes(&mut self, reference: u32, candidate: &Example) -> bool {
+        let (mut changed, mut gain) = (Vec::new(), 0i64);
+        for (at, (asked, standing)) in self.asked.iter().zip(&self.standing).enumerate() {
+            let neighbour = asked.neighbour(reference, candidate);
+            let place = standing.voters.partition_point(|voter| nearer(voter, &neighbour).is_lt());
+            if place >= VOTERS {
+                continue;
+            }
+            let mut voters = standing.voters.clone();
+            voters.insert(place, neighbour);
+            voters.truncate(VOTERS);
+            let right = asked.is_right_by(&voters);
+            gain += i64::from(right) - i64::from(standing.right);
+            changed.push((at, Standing { voters, right }));
+        }
+        if gain < 0 {
+            return false;
+        }
+        for (at, standing) in changed {
+            if let Some(place) = self.standing.get_mut(at) {
+                *place = standing;
             }
         }
-        places
+        true
     }
 }
 

@@ -6,6 +6,8 @@
 
 mod accuracy;
 mod config;
+mod correction;
+mod counts;
 mod memory;
 mod near;
 mod recorder;
@@ -24,6 +26,9 @@ use uuid::Uuid;
 
 pub use accuracy::{Examination, Example};
 pub use config::{AcceptConfig, FeedbackConfig};
+pub use correction::{Correction, CorrectionError};
+use counts::Counts;
+pub use counts::{LearningStats, Outcomes};
 use memory::Memory;
 pub use memory::Remembered;
 use recorder::Recorder;
@@ -39,32 +44,6 @@ use crate::reference::{
 /// How often the rule looks at what is proposed.
 const RULE_EVERY: Duration = Duration::from_secs(10);
 
-/// A client's word on a decision.
-#[derive(Debug, Clone)]
-pub struct Correction {
-    pub decision: Uuid,
-    /// The right route.
-    pub route: RouteName,
-    pub note: String,
-    /// The prompt and its set; where they are not given, the decision must be remembered.
-    pub text: Option<Arc<str>>,
-    pub set: Option<SetName>,
-    /// Of a prompt that came without a set and whose decision is not remembered.
-    pub default_set: Option<SetName>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum CorrectionError {
-    #[error("decision {id} is not remembered: {why}")]
-    UnknownDecision { id: Uuid, why: &'static str },
-    #[error("the prompt has {bytes} bytes, a reference prompt has at most {MAX_TEXT_BYTES}")]
-    TooLong { bytes: usize },
-    #[error("as many proposals are open as may be: {most}")]
-    Full { most: u32 },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// A verdict on its way to the store.
 #[derive(Debug)]
 struct Verdict {
@@ -73,63 +52,6 @@ struct Verdict {
     route: RouteName,
     text: Arc<str>,
     at: SystemTime,
-}
-
-/// What was done, since the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LearningStats {
-    /// By source (verdicts, corrections), what became of them.
-    pub verdicts: Outcomes,
-    pub corrections: Outcomes,
-    /// Verdicts waiting to be recorded.
-    pub waiting: u64,
-    pub accepted: u64,
-    pub accepted_by_rule: u64,
-    pub rejected: u64,
-    /// Decisions that are remembered, and the memory that they take.
-    pub remembered: u64,
-    pub remembered_bytes: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outcomes {
-    pub recorded: u64,
-    /// A reference prompt says the same already.
-    pub known: u64,
-    /// Too many proposals are open, or too many verdicts wait.
-    pub lost: u64,
-    /// The store could not be written to.
-    pub failed: u64,
-}
-
-#[derive(Default)]
-struct Counts {
-    recorded: AtomicU64,
-    known: AtomicU64,
-    lost: AtomicU64,
-    failed: AtomicU64,
-}
-
-impl Counts {
-    fn count(&self, recorded: &StoreResult<Recorded>) {
-        let counter = match recorded {
-            Ok(Recorded::Proposal(_)) => &self.recorded,
-            Ok(Recorded::Known(_)) => &self.known,
-            Ok(Recorded::Full) => &self.lost,
-            Err(_) => &self.failed,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn outcomes(&self) -> Outcomes {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Outcomes {
-            recorded: read(&self.recorded),
-            known: read(&self.known),
-            lost: read(&self.lost),
-            failed: read(&self.failed),
-        }
-    }
 }
 
 /// Clone it freely.
@@ -256,22 +178,17 @@ impl Learning {
 
     /// Records verdicts and applies the rule until `stop`; then what still waits is recorded. Runs once.
     pub async fn run(self, stop: CancellationToken) {
-        let waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut waiting) = waiting else { return };
+        let Some(mut waiting) = self.take_waiting() else { return };
         let mut rule = self.0.config.accept.as_ref().map(Rule::new);
         let mut looks = tokio::time::interval(RULE_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                biased;
                 () = stop.cancelled() => break,
                 Some(verdict) = waiting.recv() => self.record(verdict).await,
-                _ = looks.tick() => if let Some(rule) = &mut rule {
-                    let accepted = tokio::select! {
-                        () = stop.cancelled() => break,
-                        accepted = rule.apply(&self.0.recorder) => accepted,
-                    };
-                    self.0.accepted_by_rule.fetch_add(accepted, Ordering::Relaxed);
+                _ = looks.tick() => tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = self.apply(&mut rule) => {}
                 },
             }
         }
@@ -279,6 +196,34 @@ impl Learning {
         while let Ok(verdict) = waiting.try_recv() {
             self.record(verdict).await;
         }
+    }
+
+    /// Does at once what [`Learning::run`] does in the course of time: records what waits, and applies the rule until it
+    /// accepts no more. For simulations, which have no time; does nothing beside a running one.
+    pub async fn catch_up(&self) {
+        let Some(mut waiting) = self.take_waiting() else { return };
+        while let Ok(verdict) = waiting.try_recv() {
+            self.record(verdict).await;
+        }
+        let mut rule = self.0.config.accept.as_ref().map(Rule::new);
+        loop {
+            let before = self.0.accepted_by_rule.load(Ordering::Relaxed);
+            self.apply(&mut rule).await;
+            if self.0.accepted_by_rule.load(Ordering::Relaxed) == before {
+                break;
+            }
+        }
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).replace(waiting);
+    }
+
+    fn take_waiting(&self) -> Option<mpsc::Receiver<Verdict>> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn apply(&self, rule: &mut Option<Rule>) {
+        let Some(rule) = rule else { return };
+        let accepted = rule.apply(&self.0.recorder).await;
+        self.0.accepted_by_rule.fetch_add(accepted, Ordering::Relaxed);
     }
 
     async fn record(&self, verdict: Verdict) {

@@ -17,7 +17,7 @@ use crate::reference::{
 };
 
 /// Proposals that are looked at in one go; the others wait for the next.
-const AT_ONCE: u32 = 64;
+const AT_ONCE: u32 = 256;
 
 const PAGE: u32 = 1_000;
 

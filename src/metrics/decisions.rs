@@ -174,12 +174,11 @@ impl OfSet {
     fn verdict(&self, decision: &Decision) -> Option<&IntCounter> {
         let likeliest = decision.scores().first()?.route;
         let [agrees, differs, none_applies] = self.verdicts.get(likeliest as usize)?;
-        match decision.llm {
-            LlmOutcome::Verdict if decision.route == Some(likeliest) => Some(agrees),
-            LlmOutcome::Verdict => Some(differs),
-            LlmOutcome::NoneApplies => Some(none_applies),
-            _ => None,
-        }
+        Some(match decision.verdict?.route {
+            Some(chosen) if chosen == likeliest => agrees,
+            Some(_) => differs,
+            None => none_applies,
+        })
     }
 }
 

@@ -112,7 +112,7 @@ async fn feedback_that_cannot_be_is_refused() {
     refused(feedback(&server, no_route).await, Code::NotFound, "UNKNOWN_ROUTE");
     let nonsense = pb::FeedbackRequest {
         decision_id: "7".to_owned(),
-        right_route: "none".to_owned(),
+        right_route: " none".to_owned(),
         note: "x".repeat(1_025),
         input: text(" "),
         reference_set: String::new(),

@@ -143,9 +143,9 @@ async fn only_calls_count_not_verdicts_that_are_kept_or_shared() {
 #[tokio::test(start_paused = true)]
 async fn a_question_reserves_more_than_it_can_cost() {
     let provider = Slow::new(Duration::from_millis(10), false);
-    let stage = stage(&provider, "max_spend_per_day = 0.0001\ninput_price = 0.1");
+    let stage = stage(&provider, "max_spend_per_day = 0.00005\ninput_price = 0.1");
     let snapshot = snapshot();
-    // 100 tokens would cost a tenth of it, but the question has more than 1,000 bytes.
+    // 100 tokens would cost a fifth of it, but the question has more than 500 bytes.
     let refused = stage.choose("what is 7 times 8?", &snapshot, &[0, 1], None).await;
     assert!(matches!(refused, Err(LlmError::OverBudget(Cap::Spend))));
     assert_eq!(provider.asked(), 0);

@@ -84,7 +84,7 @@ pub(crate) async fn of_like_texts_are_one(store: &impl Store) {
     let other = record(store, ProposalEdit { route: route_name("talk"), ..near.clone() }).await;
     assert_ne!(other.id, first.id);
     settle(store, first.id, Settlement::Reject).await.unwrap();
-    let again = record(store, ProposalEdit { origin: verdict("", "", "d4").origin, ..near.clone() }).await;
+    let again = record(store, ProposalEdit { origin: verdict("code", "", "d4").origin, ..near.clone() }).await;
     assert!(again.id > other.id && again.verdicts == 1);
     let unknown = ProposalEdit { same_as: Some(9_999), ..verdict("code", "something else", "d5") };
     assert_eq!(record(store, unknown).await.verdicts, 1);
