@@ -36,6 +36,7 @@
 //! | `http` | `metrics`, `publish` | axum, hyper |
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference` | sqlx |
+//! | `doctor` | `evaluate`, `classify` and below | |
 //! | `evaluate` | nothing | |
 //! | `metrics` | `publish` and below | prometheus |
 //! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
@@ -73,6 +74,7 @@ pub mod classify;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod doctor;
 pub mod embed;
 pub mod evaluate;
 pub mod grpc;
