@@ -37,6 +37,7 @@
 //! | `http` | `metrics`, `publish` | axum, hyper |
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference` | sqlx |
+//! | `doctor` | `evaluate`, `classify` and below | |
 //! | `evaluate` | nothing | |
 //! | `metrics` | `learn` and below | prometheus |
 //! | `learn` | `classify` and below | |
@@ -76,6 +77,7 @@ pub mod classify;
 pub mod cli;
 pub mod config;
 pub mod dispatch;
+pub mod doctor;
 pub mod embed;
 pub mod evaluate;
 pub mod grpc;

@@ -2,9 +2,11 @@
 
 mod bench;
 mod building;
+mod doctor;
 mod eval;
 pub mod model;
 pub mod progress;
+mod references;
 mod reindex;
 mod route;
 mod serve;
@@ -19,6 +21,7 @@ use clap::{Parser, Subcommand};
 use crate::app::{self, StartError};
 use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
+use crate::evaluate::{BillError, PricesError};
 use crate::grpc::ServeError;
 use crate::http::HttpError;
 use crate::load;
@@ -50,7 +53,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Route(route::RouteArgs),
     Reindex(reindex::ReindexArgs),
-    Eval(eval::EvalArgs),
+    Eval(Box<eval::EvalArgs>),
+    Doctor(doctor::DoctorArgs),
     Model(model::ModelArgs),
     Bench(bench::BenchArgs),
 }
@@ -94,6 +98,26 @@ pub enum CommandError {
     Lost { url: String },
     #[error("{} ({:?})", .0.message(), .0.code())]
     Answer(Box<tonic::Status>),
+    #[error("{} cannot be read", .path.display())]
+    ReadFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} cannot be written", .path.display())]
+    WriteFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the prices in {} cannot be used", .path.display())]
+    Prices {
+        path: PathBuf,
+        #[source]
+        source: PricesError,
+    },
+    #[error("there is no bill")]
+    Bill(#[from] BillError),
     #[error(transparent)]
     Load(#[from] load::Error),
     #[error("standard input cannot be read")]
@@ -134,7 +158,8 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Serve(args) => serve::run(args, config).await,
             Command::Route(args) => route::run(args, config).await,
             Command::Reindex(args) => reindex::run(args, config).await,
-            Command::Eval(args) => eval::run(args, config).await,
+            Command::Eval(args) => eval::run(*args, config).await,
+            Command::Doctor(args) => doctor::run(args, config).await,
             Command::Bench(args) => bench::run(args, config).await,
             Command::Model(args) => {
                 let registry = Registry::new(&config.models_dir);

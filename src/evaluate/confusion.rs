@@ -41,7 +41,7 @@ pub(super) fn worst(outcomes: &[Outcome]) -> Vec<Confusion> {
 }
 
 /// The start of a text in one line. Control characters become spaces, for they could steer a terminal.
-fn excerpt(text: &str) -> String {
+pub fn excerpt(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let mut line = String::new();
     let mut chars = 0;

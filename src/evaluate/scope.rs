@@ -1,5 +1,7 @@
 //! How well prompts that belong nowhere are told from those that belong to a route.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::outcome::{Outcome, Signal};
@@ -17,6 +19,17 @@ pub struct OutOfScope {
     /// Out-of-scope rows that were given no route, of all rows that were given none.
     pub precision: Proportion,
     /// For each signal, how well a threshold on it would tell; empty if no row is in scope.
+    pub separation: Vec<Separation>,
+    /// The same for each kind of out-of-scope row, by name; empty unless the data tells kinds.
+    pub kinds: Vec<Kind>,
+}
+
+/// The out-of-scope rows of one kind against all rows in scope.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kind {
+    pub kind: String,
+    /// Rows of this kind that were given no route, of those of this kind.
+    pub recall: Proportion,
     pub separation: Vec<Separation>,
 }
 
@@ -43,15 +56,34 @@ impl OutOfScope {
         Some(Self {
             recall: Proportion::count(out().map(Outcome::is_right)),
             precision: Proportion::count(refused.map(Outcome::is_right)),
-            separation: Signal::ALL.into_iter().filter_map(|signal| Separation::of(outcomes, signal)).collect(),
+            separation: separations(|| outcomes.iter()),
+            kinds: kinds(outcomes),
         })
     }
 }
 
+fn kinds(outcomes: &[Outcome]) -> Vec<Kind> {
+    let out = outcomes.iter().filter(|outcome| !outcome.in_scope());
+    let names: BTreeSet<&str> = out.filter_map(|outcome| outcome.kind.as_deref()).collect();
+    let kind = |name: &str| {
+        let of_kind = |outcome: &&Outcome| !outcome.in_scope() && outcome.kind.as_deref() == Some(name);
+        Kind {
+            kind: name.to_owned(),
+            recall: Proportion::count(outcomes.iter().filter(of_kind).map(Outcome::is_right)),
+            separation: separations(|| outcomes.iter().filter(|outcome| outcome.in_scope() || of_kind(outcome))),
+        }
+    };
+    names.into_iter().map(kind).collect()
+}
+
+fn separations<'a, I: Iterator<Item = &'a Outcome>>(rows: impl Fn() -> I) -> Vec<Separation> {
+    Signal::ALL.into_iter().filter_map(|signal| Separation::of(rows(), signal)).collect()
+}
+
 impl Separation {
     /// `None` unless there are rows in scope and out of scope.
-    fn of(outcomes: &[Outcome], signal: Signal) -> Option<Self> {
-        let ties = ties(outcomes.iter().map(|outcome| (signal.of(outcome), outcome.in_scope())));
+    fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>, signal: Signal) -> Option<Self> {
+        let ties = ties(outcomes.map(|outcome| (signal.of(outcome), outcome.in_scope())));
         let (fpr_at_95_tpr, threshold) = fpr_at_tpr(&ties)?;
         Some(Self { signal, auroc: auroc(&ties)?, fpr_at_95_tpr, threshold })
     }
@@ -98,7 +130,7 @@ mod tests {
     fn check(inside: &[f32], outside: &[f32], expected: Option<(f64, f64, f32)>) {
         let inside = inside.iter().map(|score| outcome("a", "a", *score));
         let rows: Vec<_> = inside.chain(outside.iter().map(|score| outcome("", "a", *score))).collect();
-        let found = Separation::of(&rows, Signal::Score);
+        let found = Separation::of(rows.iter(), Signal::Confidence);
         assert_eq!(found.map(|by| (by.auroc, by.fpr_at_95_tpr, by.threshold)), expected);
     }
 
@@ -129,19 +161,29 @@ mod tests {
         let rows = [outcome("", "", 0.1), outcome("", "a", 0.2), outcome("a", "", 0.3), outcome("a", "a", 0.4)];
         let found = OutOfScope::of(&rows).unwrap();
         assert_eq!((found.recall, found.precision), (Proportion::of(1, 2), Proportion::of(1, 2)));
-        assert_eq!(found.separation.len(), 3);
+        assert_eq!((found.separation.len(), found.kinds.len()), (4, 0));
         let only_outside = OutOfScope::of(&rows[..2]).unwrap();
         assert_eq!(only_outside.separation, []);
     }
 
+    #[test]
+    fn kinds_are_told_apart() {
+        let of_kind = |kind: &str, confidence| Outcome { kind: Some(kind.to_owned()), ..outcome("", "a", confidence) };
+        let rows = [outcome("a", "a", 0.5), of_kind("near", 0.75), of_kind("far", 0.25)];
+        let scope = OutOfScope::of(&rows).unwrap();
+        let brief: Vec<_> = scope.kinds.iter().map(|kind| (kind.kind.as_str(), kind.separation[1].auroc)).collect();
+        assert_eq!(brief, [("far", 1.0), ("near", 0.0)]);
+        assert_eq!(scope.separation[1].auroc, 0.5);
+    }
+
     fn area(rows: &[Outcome]) -> Option<f64> {
-        Separation::of(rows, Signal::Score).map(|by| by.auroc)
+        Separation::of(rows.iter(), Signal::Confidence).map(|by| by.auroc)
     }
 
     proptest! {
         #[test]
         fn the_area_is_the_share_of_pairs_in_order(rows in outcomes()) {
-            let score = |row: &Outcome| if row.score.is_nan() { f32::NEG_INFINITY } else { row.score };
+            let score = |row: &Outcome| if row.confidence.is_nan() { f32::NEG_INFINITY } else { row.confidence };
             let of = |inside: bool| rows.iter().filter(move |row| row.in_scope() == inside).map(score);
             let pairs = || of(true).flat_map(|inside| of(false).map(move |outside| (inside, outside)));
             let points: f64 = pairs().map(|(i, o)| if i > o { 1.0 } else if i == o { 0.5 } else { 0.0 }).sum();
@@ -154,7 +196,7 @@ mod tests {
 
         #[test]
         fn rates_are_bounded_and_only_the_order_of_scores_matters(rows in outcomes()) {
-            let stretched: Vec<_> = rows.iter().map(|row| Outcome { score: row.score * 4.0 - 1.0, ..row.clone() }).collect();
+            let stretched: Vec<_> = rows.iter().map(|row| Outcome { confidence: row.confidence * 4.0 - 1.0, ..row.clone() }).collect();
             prop_assert_eq!(area(&rows), area(&stretched));
             for by in OutOfScope::of(&rows).into_iter().flat_map(|scope| scope.separation) {
                 prop_assert!((0.0..=1.0).contains(&by.auroc) && (0.0..=1.0).contains(&by.fpr_at_95_tpr));

@@ -10,8 +10,8 @@ mod store;
 mod types;
 
 pub use files::{
-    Fault, Faults, FileError, LabelledText, MAX_LINE_BYTES, Place, SET_FILE, SetFiles, Warning, Wrong, read_directory,
-    read_labelled, read_labelled_set, read_set, write_line, write_set_toml,
+    Fault, Faults, FileError, LabelledText, MAX_LINE_BYTES, Place, SET_FILE, SetFiles, SetRows, Warning, Wrong,
+    read_directory, read_labelled, read_labelled_set, read_rows, read_set, write_line, write_set_toml,
 };
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
 pub use policy::{CostPolicy, Fallback, SetPolicy};

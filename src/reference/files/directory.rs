@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::collection::Collection;
 use super::fault::{Faults, FileError, Place, Wrong};
+use super::labelled::{LabelledText, read_labelled};
 use super::prompt_line::each_prompt;
 use super::set_toml::SetToml;
 use super::{SetFiles, Warning};
@@ -40,6 +41,51 @@ pub fn read_directory(path: &Path) -> Result<SetFiles, FileError> {
     if without_set_file {
         set.warnings.insert(0, Warning::NoSetFile);
     }
+    Ok(set)
+}
+
+/// A set's prompts line by line, also where they contradict each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SetRows {
+    pub name: SetName,
+    /// Routes that the files name, also those without prompts; not those that only lines name.
+    pub routes: Vec<RouteName>,
+    pub rows: Vec<LabelledText>,
+}
+
+/// Reads a set (a folder, or a file with labels) as it stands, to be examined: texts that stand more than once, in one
+/// route or in several, are no faults here.
+///
+/// Fails if something cannot be read, or with all faults of all lines.
+pub fn read_rows(path: &Path) -> Result<SetRows, FileError> {
+    if !path.is_dir() {
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let name = stem.ok_or_else(|| FileError::one(path, Wrong::FileName))?;
+        let name = SetName::new(name).map_err(|wrong| FileError::one(path, wrong.into()))?;
+        return Ok(SetRows { name, routes: Vec::new(), rows: read_labelled(path)? });
+    }
+    let files = route_files(path)?;
+    let mut faults = Faults::default();
+    let toml = read_set_file(&path.join(SET_FILE), &mut faults)?;
+    if toml.is_none() && files.is_empty() {
+        return Err(FileError::NotASet { path: path.to_owned() });
+    }
+    let mut set = SetRows {
+        name: set_name(path)?,
+        routes: toml.unwrap_or_default().routes.into_keys().collect(),
+        rows: Vec::new(),
+    };
+    for file in &files {
+        let Some(label) = named_route(file, &mut faults) else { continue };
+        if !set.routes.contains(&label) {
+            set.routes.push(label.clone());
+        }
+        each_prompt(file, &mut faults, |place, line, faults| match line.route {
+            Some(other) if other != label => faults.add(&place, Wrong::WrongFile { line: other, file: label.clone() }),
+            _ => set.rows.push(LabelledText { text: line.text, label: label.clone(), id: line.id, kind: line.kind }),
+        })?;
+    }
+    faults.check()?;
     Ok(set)
 }
 
@@ -91,18 +137,17 @@ fn read_set_file(path: &Path, faults: &mut Faults) -> Result<Option<SetToml>, Fi
 }
 
 fn read_route_file(path: &Path, collection: &mut Collection, faults: &mut Faults) -> Result<(), FileError> {
-    let route = match route_name(path) {
-        Ok(route) => route,
-        Err(wrong) => {
-            faults.add(&Place::file(path), wrong);
-            return Ok(());
-        }
-    };
+    let Some(route) = named_route(path, faults) else { return Ok(()) };
     collection.add_route(route.clone());
     each_prompt(path, faults, |place, mut line, faults| match line.route.take() {
         Some(other) if other != route => faults.add(&place, Wrong::WrongFile { line: other, file: route.clone() }),
         _ => collection.add(place, route.clone(), line, faults),
     })
+}
+
+/// The route of a file; a name that is none is a fault.
+fn named_route(path: &Path, faults: &mut Faults) -> Option<RouteName> {
+    route_name(path).map_err(|wrong| faults.add(&Place::file(path), wrong)).ok()
 }
 
 fn route_name(path: &Path) -> Result<RouteName, Wrong> {
@@ -117,6 +162,27 @@ mod tests {
     use super::*;
     use crate::reference::NO_ROUTE;
     use crate::reference::files::{LabelledText, read_labelled};
+
+    #[test]
+    fn rows_are_read_as_they_stand() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("set");
+        fs::create_dir(&folder).unwrap();
+        let write = |name: &str, content: &str| fs::write(folder.join(name), content).unwrap();
+        write("set.toml", "[routes.empty]\n");
+        write("a.jsonl", "{\"text\": \"x\"}\n{\"text\": \"x\"}\n");
+        write("b.jsonl", "{\"text\": \"x\", \"id\": \"7\"}\n");
+        let set = read_rows(&folder).unwrap();
+        let routes: Vec<_> = set.routes.iter().map(RouteName::as_str).collect();
+        let rows: Vec<_> = set.rows.iter().map(|row| (row.label.as_str(), row.text.as_str())).collect();
+        assert_eq!((set.name.as_str(), routes), ("set", vec!["empty", "a", "b"]));
+        assert_eq!(rows, [("a", "x"), ("a", "x"), ("b", "x")]);
+        assert!(read_directory(&folder).is_err(), "which is a fault in a set that is to be served");
+        write("b.jsonl", "{\"text\": \"x\", \"route\": \"a\"}\nnonsense\n");
+        let Err(FileError::Invalid(faults)) = read_rows(&folder) else { panic!("faults were expected") };
+        assert_eq!(faults.total(), 2);
+        assert_eq!(read_rows(&folder.join("a.jsonl")).unwrap_err().to_string().matches("label is missing").count(), 2);
+    }
 
     /// Reads a folder `set` of these files.
     fn read(files: &[(&str, &[u8])]) -> Result<SetFiles, FileError> {

@@ -18,6 +18,8 @@ pub struct LabelledText {
     /// What the line says. It may be the reserved word `none`, or data's own word for "out of scope".
     pub label: RouteName,
     pub id: Option<ReferenceId>,
+    /// What kind of prompt it is, where the line says so: `in-domain`, for example.
+    pub kind: Option<String>,
 }
 
 /// Reads evaluation data: every line in its order, also those that repeat a text, since published figures count them.
@@ -27,7 +29,7 @@ pub fn read_labelled(path: &Path) -> Result<Vec<LabelledText>, FileError> {
     let mut faults = Faults::default();
     let mut rows = Vec::new();
     each_prompt(path, &mut faults, |place, line, faults| match line.route {
-        Some(label) => rows.push(LabelledText { text: line.text, label, id: line.id }),
+        Some(label) => rows.push(LabelledText { text: line.text, label, id: line.id, kind: line.kind }),
         None => faults.add(&place, Wrong::Missing { key: "label" }),
     })?;
     faults.check()?;

@@ -14,7 +14,7 @@ mod set_toml;
 use std::fmt;
 use std::path::Path;
 
-pub use directory::{SET_FILE, read_directory};
+pub use directory::{SET_FILE, SetRows, read_directory, read_rows};
 pub use fault::{Fault, Faults, FileError, Place, Wrong};
 pub use labelled::{LabelledText, read_labelled, read_labelled_set};
 pub use lines::MAX_LINE_BYTES;

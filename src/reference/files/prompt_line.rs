@@ -19,6 +19,8 @@ pub(super) struct PromptLine {
     pub(super) text: String,
     pub(super) route: Option<RouteName>,
     pub(super) id: Option<ReferenceId>,
+    /// What kind of prompt it is, in the data's own words.
+    pub(super) kind: Option<String>,
 }
 
 /// Reads the prompts of a file one by one. Faulty lines are added to `faults` and left out.
@@ -61,7 +63,9 @@ impl PromptLine {
             }
             (label, route) => label.or(route),
         };
-        Some(Self { text: text.ok()?, route, id: id.ok()? })
+        // Not one of our keys: of another type it is somebody else's, and no fault.
+        let kind = string(&mut keys, "kind").ok().flatten();
+        Some(Self { text: text.ok()?, route, id: id.ok()?, kind })
     }
 }
 
@@ -143,6 +147,7 @@ mod tests {
             text: text.to_owned(),
             route: route.map(|name| RouteName::new(name).unwrap()),
             id: id.map(|name| ReferenceId::new(name).unwrap()),
+            kind: None,
         }
     }
 
@@ -153,6 +158,11 @@ mod tests {
             (r#"{"text": " hi ", "label": "a", "id": "7"}"#, prompt(" hi ", Some("a"), Some("7"))),
             (r#"{"text": "hi", "route": "a", "outcomes": {"x": [1]}}"#, prompt("hi", Some("a"), None)),
             (r#"{"text": "hi", "route": "a", "label": "a", "id": null}"#, prompt("hi", Some("a"), None)),
+            (r#"{"text": "hi", "kind": 3}"#, prompt("hi", None, None)),
+            (
+                r#"{"text": "hi", "kind": "far"}"#,
+                PromptLine { kind: Some("far".to_owned()), ..prompt("hi", None, None) },
+            ),
         ];
         for (line, expected) in cases {
             assert_eq!(parse(line), Ok(expected), "{line}");

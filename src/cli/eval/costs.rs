@@ -1,0 +1,46 @@
+//! The expected bill: prices from a file, places from the same file or from the configuration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::cli::CommandError;
+use crate::config::Config;
+use crate::evaluate::{Assumptions, Bill, Outcome, Places, Prices};
+use crate::reference::Snapshot;
+use crate::routing::RoutingTable;
+
+pub(super) fn read(path: &Path) -> Result<Prices, CommandError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| CommandError::ReadFile { path: path.to_owned(), source })?;
+    Prices::parse(&text).map_err(|source| CommandError::Prices { path: path.to_owned(), source })
+}
+
+pub(super) fn bill(
+    outcomes: &[Outcome],
+    prices: &Prices,
+    assumptions: Assumptions,
+    snapshot: &Snapshot,
+    config: &Config,
+) -> Result<Bill, CommandError> {
+    Ok(Bill::of(outcomes, prices, &places(prices, snapshot, config)?, assumptions)?)
+}
+
+/// The first target of each route, as a server would plan it; what the prices say goes before.
+fn places(prices: &Prices, snapshot: &Snapshot, config: &Config) -> Result<Places, CommandError> {
+    let configured = config.sets.iter().flat_map(|(set, routing)| {
+        routing.routes.iter().map(move |(route, entry)| ((set.clone(), route.clone()), entry.targets.clone()))
+    });
+    let table = RoutingTable::new(&config.routing(), configured)?;
+    let mut routes = BTreeMap::new();
+    for route in &snapshot.routes {
+        let told = prices.routes.get(route.name.as_str()).or(prices.default.as_ref()).cloned();
+        // Without configured targets the plan is the built-in demo, which costs nothing and is no answer here.
+        let plan = (!table.targets().is_empty()).then(|| table.plan(&snapshot.set, route, None));
+        let planned = plan.and_then(|plan| plan.targets.first().map(|target| target.name.to_string()));
+        if let Some(target) = told.or(planned) {
+            routes.insert(route.name.to_string(), target);
+        }
+    }
+    let default = table.default_targets().first().map(ToString::to_string);
+    Ok(Places { routes, default: prices.default.clone().or(default) })
+}

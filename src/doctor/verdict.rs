@@ -1,0 +1,133 @@
+//! What the other prompts of the set say about each prompt. The one place of the doctor that knows how decisions are made.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use crate::classify::{VOTERS, vote};
+use crate::embed::{EmbedError, Embedding};
+use crate::index::VectorMatrix;
+use crate::reference::Snapshot;
+
+/// Neighbours searched beyond the voters, since those of the same fold do not vote.
+const SPARE: usize = 12;
+
+/// Similarity from which on two prompts are one and the same, and stand in one fold: each would only vouch for its copy.
+const SAME_FOLD: f32 = 0.98;
+
+/// Prompts between two reports of how far it is.
+const REPORT_EVERY: u64 = 256;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// Routes with their probabilities, likeliest first; empty if nobody could say anything.
+    pub ranking: Vec<(u32, f32)>,
+    /// Nearest other prompts, nearest first, those of the same fold included.
+    pub near: Vec<Near>,
+}
+
+/// Another prompt of the set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Near {
+    /// Its position.
+    pub prompt: u32,
+    /// Cosine similarity, in [-1, 1].
+    pub similarity: f32,
+}
+
+impl Verdict {
+    /// The likeliest route with its probability.
+    pub fn winner(&self) -> Option<(u32, f32)> {
+        self.ranking.first().copied()
+    }
+}
+
+/// A verdict on each reference by the others: those of its own fold (itself and its near-duplicates) do not vote.
+/// `vectors` are in the order of the references. Runs on rayon's pool; `done` hears from time to time how many are judged.
+pub fn verdicts(
+    snapshot: &Snapshot,
+    vectors: &VectorMatrix,
+    done: impl Fn(u64) + Sync,
+) -> Result<Vec<Verdict>, EmbedError> {
+    let texts: Vec<u64> = snapshot.references.iter().map(|reference| hash(&plain(&reference.text))).collect();
+    let count = AtomicU64::new(0);
+    let judge = |row: usize| {
+        let own = Embedding::stored(vectors.row(row).to_vec(), vectors.dimension())?;
+        let mut neighbours = snapshot.nearest(&own, VOTERS + SPARE);
+        neighbours.retain(|neighbour| neighbour.reference as usize != row);
+        let near = |of: &crate::reference::Neighbour| Near { prompt: of.reference, similarity: of.similarity };
+        let near: Vec<Near> = neighbours.iter().map(near).collect();
+        let same_text = |other: u32| texts.get(other as usize) == texts.get(row);
+        neighbours.retain(|other| other.similarity < SAME_FOLD && !same_text(other.reference));
+        let ranking = vote(&neighbours).iter().map(|score| (score.route, score.score)).collect();
+        let judged = count.fetch_add(1, Ordering::Relaxed) + 1;
+        if judged.is_multiple_of(REPORT_EVERY) {
+            done(judged);
+        }
+        Ok(Verdict { ranking, near })
+    };
+    (0..snapshot.references.len()).into_par_iter().map(judge).collect()
+}
+
+/// A text without what does not change its sense: case, punctuation, white space.
+pub(super) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        if !plain.is_empty() {
+            plain.push(' ');
+        }
+        plain.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    // Emoji alone, or formulae of signs alone, are texts of their own.
+    if plain.is_empty() { text.trim().to_owned() } else { plain }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{BuildWatch, IndexConfig};
+    use crate::publish::Draft;
+    use crate::reference::{Fingerprint, Precondition, PromptEdit, Route, RouteName, SetEdit, SetName, SetPolicy};
+
+    #[test]
+    fn each_prompt_is_judged_by_the_others() {
+        let names = ["a", "b"].map(|name| RouteName::new(name).unwrap());
+        let routes = names.clone().map(Route::named);
+        let edit =
+            SetEdit { name: SetName::new("s").unwrap(), description: String::new(), policy: SetPolicy::default() };
+        let mut draft = Draft::new(&edit, &routes, 2);
+        let mut vectors = VectorMatrix::with_capacity(0, 2);
+        // Two clusters; the last prompt stands in that of `a` under the name of `b`, with a copy of itself.
+        let rows = [(0, 0.0f32), (0, 0.3), (0, 0.6), (1, 1.6), (1, 1.9), (1, 0.45), (1, 0.45)];
+        for (row, (route, angle)) in rows.iter().enumerate() {
+            let vector = Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap();
+            let text = if row < 5 { format!("text {row}") } else { format!("{}Copy.", " ".repeat(row)) };
+            let edit = PromptEdit { id: None, route: names[*route].clone(), text, precondition: Precondition::None };
+            draft.push(&edit, &vector).unwrap();
+            vectors.push(&vector).unwrap();
+        }
+        let snapshot =
+            draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default()).unwrap();
+        let found = verdicts(&snapshot, &vectors.finish(), |_| ()).unwrap();
+        let winners: Vec<u32> = found.iter().map(|verdict| verdict.winner().unwrap().0).collect();
+        assert_eq!(winners[3..], [1, 1, 0, 0], "its copy does not vouch for it");
+        assert_eq!(found[5].near[0].prompt, 6, "but it is seen");
+    }
+
+    #[test]
+    fn plain_texts_have_no_case_and_no_signs() {
+        for (text, expected) in
+            [("  What's  UP? ", "what s up"), ("Straße 7", "straße 7"), ("😀!", "😀!"), (" + ", "+"), ("", "")]
+        {
+            assert_eq!(plain(text), expected);
+        }
+    }
+}

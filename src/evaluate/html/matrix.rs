@@ -1,0 +1,133 @@
+//! The confusion matrix as pictures: the whole without names where there are many routes, and its worst blocks with them.
+
+use super::element::{Element, element};
+use super::plot::svg;
+use crate::evaluate::matrix::{Block, Cell, Matrix};
+
+/// Up to so many routes the whole matrix has names.
+const NAMED: usize = 16;
+/// Side of the whole matrix.
+const WHOLE: f64 = 560.0;
+/// Side of a cell with a number, and room for names.
+const CELL: f64 = 30.0;
+const NAMES_LEFT: f64 = 190.0;
+const NAMES_TOP: f64 = 142.0;
+/// Room to the right, where the last slanting name ends.
+const NAMES_RIGHT: f64 = 110.0;
+const MAX_NAME_CHARS: usize = 26;
+/// Blocks that are shown enlarged.
+const BLOCKS: usize = 2;
+
+/// Rows in all of each expected route, for shares.
+fn totals(matrix: &Matrix) -> Vec<u64> {
+    let mut totals = vec![0; matrix.routes.len()];
+    for cell in &matrix.cells {
+        if let Some(total) = totals.get_mut(cell.row) {
+            *total += cell.rows;
+        }
+    }
+    totals
+}
+
+/// The whole matrix if there are many routes; `None`: the blocks show all of it.
+pub(super) fn whole(matrix: &Matrix) -> Option<Element> {
+    let routes = matrix.routes.len();
+    if routes <= NAMED {
+        return None;
+    }
+    let totals = totals(matrix);
+    let side = WHOLE / routes as f64;
+    let square = |x: usize, y: usize, routes: usize, class: &str| {
+        let place = |at: usize| at as f64 * side;
+        element("rect")
+            .class(class)
+            .at("x", place(x))
+            .at("y", place(y))
+            .at("width", routes as f64 * side)
+            .at("height", routes as f64 * side)
+    };
+    let mut picture = svg(WHOLE, WHOLE, "Confusion matrix").child(square(0, 0, routes, "frame"));
+    for cell in &matrix.cells {
+        let shown = square(cell.column, cell.row, 1, class(cell));
+        picture = picture.child(shown.with("fill-opacity", opacity(cell, &totals)).tip(told(cell, matrix)));
+    }
+    let framed = matrix.blocks.iter().filter(|block| block.errors > 0 && block.routes > 1);
+    Some(picture.children(framed.map(|block| square(block.from, block.from, block.routes, "frame"))))
+}
+
+/// The blocks with the most errors, with names and numbers; all of a small matrix.
+pub(super) fn blocks(matrix: &Matrix) -> Vec<Element> {
+    let all = Block { from: 0, routes: matrix.routes.len(), errors: 1 };
+    let shown: Vec<&Block> = if matrix.routes.len() <= NAMED {
+        vec![&all]
+    } else {
+        matrix.blocks.iter().filter(|block| block.errors > 0).take(BLOCKS).collect()
+    };
+    shown.into_iter().filter(|block| block.routes > 0).map(|at| block(matrix, at)).collect()
+}
+
+fn block(matrix: &Matrix, block: &Block) -> Element {
+    let totals = totals(matrix);
+    let side = block.routes as f64 * CELL;
+    let mut picture =
+        svg(NAMES_LEFT + side + NAMES_RIGHT, NAMES_TOP + side + 8.0, "Routes that are taken for one another");
+    let names = matrix.routes.iter().skip(block.from).take(block.routes);
+    for (at, name) in names.enumerate() {
+        let middle = (at as f64 + 0.5) * CELL;
+        let (x, y) = (NAMES_LEFT + middle, NAMES_TOP - 8.0);
+        let row =
+            element("text").at("x", NAMES_LEFT - 8.0).at("y", NAMES_TOP + middle + 4.0).with("text-anchor", "end");
+        let turned = format!("rotate(-45 {x:.1} {y:.1})");
+        let column = element("text").at("x", x).at("y", y).with("transform", turned);
+        picture = picture.child(row.text(short(name)).tip(name)).child(column.text(short(name)).tip(name));
+    }
+    let cells = || (0..block.routes).flat_map(|row| (0..block.routes).map(move |column| (row, column)));
+    picture = picture.children(cells().map(|(row, column)| square(row, column).class("cell")));
+    let inside = |at: usize| at.checked_sub(block.from).filter(|at| *at < block.routes);
+    for cell in &matrix.cells {
+        let Some((row, column)) = inside(cell.row).zip(inside(cell.column)) else { continue };
+        let shown = square(row, column).class(class(cell)).with("fill-opacity", opacity(cell, &totals) * 0.8);
+        let number = element("text")
+            .at("x", NAMES_LEFT + (column as f64 + 0.5) * CELL)
+            .at("y", NAMES_TOP + (row as f64 + 0.5) * CELL + 4.0)
+            .with("text-anchor", "middle")
+            .class("strong")
+            .with("pointer-events", "none")
+            .text(cell.rows);
+        picture = picture.child(shown.tip(told(cell, matrix))).child(number);
+    }
+    picture.child(element("text").class("tick").at("x", 0.0).at("y", NAMES_TOP - 8.0).text("expected ↓   chosen →"))
+}
+
+fn square(row: usize, column: usize) -> Element {
+    element("rect")
+        .at("x", NAMES_LEFT + column as f64 * CELL)
+        .at("y", NAMES_TOP + row as f64 * CELL)
+        .with("width", CELL)
+        .with("height", CELL)
+}
+
+fn class(cell: &Cell) -> &'static str {
+    if cell.row == cell.column { "hit" } else { "miss" }
+}
+
+/// By the share of the expected route's rows; a single row can still be seen.
+fn opacity(cell: &Cell, totals: &[u64]) -> f64 {
+    let total = totals.get(cell.row).copied().unwrap_or_default().max(1);
+    let share = cell.rows as f64 / total as f64;
+    let seen = if cell.row == cell.column { 0.12 + 0.6 * share } else { 0.3 + 0.7 * share };
+    (seen * 100.0).round() / 100.0
+}
+
+fn told(cell: &Cell, matrix: &Matrix) -> String {
+    let name = |at: usize| matrix.routes.get(at).map_or("", String::as_str);
+    let prompts = if cell.rows == 1 { "prompt" } else { "prompts" };
+    format!("{} {prompts} of {}: {}", cell.rows, name(cell.row), name(cell.column))
+}
+
+fn short(name: &str) -> String {
+    if name.chars().count() <= MAX_NAME_CHARS {
+        return name.to_owned();
+    }
+    name.chars().take(MAX_NAME_CHARS - 1).chain(['…']).collect()
+}
