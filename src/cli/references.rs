@@ -7,15 +7,15 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::CommandError;
 use super::building::BuildBar;
-use super::progress::{Bar, Unit};
+use super::progress::{Bar, Unit, note};
 use crate::app::Embedding;
 use crate::config::Config;
 use crate::doctor::{Verdict, verdicts};
 use crate::embed::{self, EmbedQueue};
 use crate::index::{BuildWatch, VectorMatrix};
 use crate::prompt::words_of;
-use crate::publish::{BuildError, Draft};
-use crate::reference::{PromptEdit, Route, SetEdit, SetName, Snapshot, Store, StoreError};
+use crate::publish::{BuildError, Draft, describe};
+use crate::reference::{NO_ROUTE, PromptEdit, Route, SetEdit, SetName, Snapshot, Store, StoreError};
 use crate::store::SqliteStore;
 
 /// Vectors read from the store at a time.
@@ -51,14 +51,18 @@ impl References {
         for (done, edit) in (1..).zip(&order) {
             let Some(vector) = embedded.try_next().await? else { break };
             draft.push(edit, &vector)?;
-            vectors.push(&vector)?;
+            if edit.route.as_str() != NO_ROUTE {
+                vectors.push(&vector)?;
+            }
             bar.set(done);
         }
         drop(embedded);
         bar.finish();
         let (model, index) = (embedding.files.fingerprint(), config.index.clone());
-        let finish = move || draft.finish(model, &index, &BuildWatch::default());
-        let snapshot = blocking(finish).await?.map_err(BuildError::from)?;
+        let described = describe(&embedding.queue, draft.routes()).await?;
+        note("Fitting the decision model");
+        let finish = move || draft.finish_fitted(model, &index, described, &BuildWatch::default());
+        let (snapshot, _) = blocking(finish).await?.map_err(BuildError::from)?;
         Ok(Self { snapshot: Arc::new(snapshot), vectors: Arc::new(vectors.finish()) })
     }
 

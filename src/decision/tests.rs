@@ -21,8 +21,7 @@ impl Toy {
     fn new(counts: &[usize], none: usize, noise: f32) -> Self {
         let mut random = SplitMix64::new(3);
         let mut number = move || random.below(2001) as f32 / 1000.0 - 1.0;
-        let centres: Vec<Vec<f32>> =
-            (0..=counts.len()).map(|_| (0..DIMENSION).map(|_| number()).collect()).collect();
+        let centres: Vec<Vec<f32>> = (0..=counts.len()).map(|_| (0..DIMENSION).map(|_| number()).collect()).collect();
         let mut toy = Self {
             names: (0..counts.len()).map(|route| format!("route{route}")).collect(),
             texts: Vec::new(),
@@ -54,10 +53,8 @@ impl Toy {
             self.names.iter().map(|name| Route { name, description: "", embedding: None }).collect();
         let example = |(text, label): (&'_ String, &Label)| (text.clone(), *label);
         let owned: Vec<(String, Label)> = self.texts.iter().zip(&self.labels).map(example).collect();
-        let examples: Vec<Example> = owned
-            .iter()
-            .map(|(text, label)| Example { text, label: *label, purpose: Purpose::Reference })
-            .collect();
+        let examples: Vec<Example> =
+            owned.iter().map(|(text, label)| Example { text, label: *label, purpose: Purpose::Reference }).collect();
         fit(&TrainingSet::new(&routes, &examples, self.embeddings.view())?, config, watch)
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, Stage};
+use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, RouteScore, Stage};
 use crate::cli::CommandError;
 use crate::cli::progress::{Bar, Unit};
 use crate::embed::EmbedQueue;
@@ -105,7 +105,13 @@ impl Measure {
     /// Of a text of which nothing is expected.
     async fn classify(&self, text: String) -> Result<Outcome, CommandError> {
         let prompt = Prompt::from_text(&text, MAX_PROMPT_BYTES)?;
-        let options = ClassifyOptions { neighbours: 1, allow_llm: false, deadline: None, purpose: Purpose::Answer };
+        let options = ClassifyOptions {
+            neighbours: 1,
+            allow_llm: false,
+            deadline: None,
+            purpose: Purpose::Answer,
+            target_accuracy: None,
+        };
         let begun = Instant::now();
         let decision = self.cascade.decide(Arc::clone(&self.snapshot), &prompt, options).await?;
         let latency = begun.elapsed();
@@ -116,10 +122,12 @@ impl Measure {
 /// What a decision says, in the words of the metrics: the one place that knows both.
 fn outcome(decision: &Decision) -> Outcome {
     let name = |route| decision.snapshot.route(route).map(|route| route.name.to_string());
-    // The vote's winner, whether or not it was chosen: an abstention too has a confidence.
+    // The likeliest, whether or not it was chosen: an abstention too has a confidence.
     let winner = decision.scores().first();
-    let ranked =
-        |score: &crate::classify::RouteScore| Some(Ranked { route: name(score.route)?, probability: score.score });
+    let judged = decision.judged();
+    // Without a decision model the shares of the vote stand for probabilities.
+    let probability = |score: &RouteScore| if judged.is_some() { score.probability } else { Some(score.score) };
+    let ranked = |score: &RouteScore| Some(Ranked { route: name(score.route)?, probability: probability(score)? });
     let nearest = decision.neighbours().first();
     let evidence = &decision.evidence;
     Outcome {
@@ -129,10 +137,11 @@ fn outcome(decision: &Decision) -> Outcome {
         predicted: decision.route().map(|route| route.name.to_string()),
         winner: winner.and_then(|winner| name(winner.route)),
         ranking: decision.scores().iter().filter_map(ranked).collect(),
-        confidence: winner.map_or(0.0, |winner| winner.score),
+        confidence: judged.map_or_else(|| winner.map_or(0.0, |winner| winner.score), |judged| judged.confidence),
         margin: decision.margin(),
         similarity: winner.map_or(-1.0, |winner| winner.similarity),
-        in_scope_score: nearest.map_or(-1.0, |nearest| nearest.similarity),
+        in_scope_score: judged
+            .map_or_else(|| nearest.map_or(-1.0, |nearest| nearest.similarity), |judged| judged.in_scope),
         stage: decision.stage.as_str(),
         decided_alone: decision.stage == Stage::Embedding,
         latency: decision.timings.total,
