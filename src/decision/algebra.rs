@@ -112,8 +112,8 @@ fn exp(x: f32) -> f32 {
     let whole = shifted - ROUND;
     // ln 2 in two parts, so that the product with `whole` is exact enough.
     let r = (x - whole * 0.693_359_4) + whole * 2.121_944_4e-4;
-    let polynomial = 1.0
-        + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
+    let polynomial =
+        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0))))));
     let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
     polynomial * power
 }

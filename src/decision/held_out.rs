@@ -36,7 +36,6 @@ pub(crate) struct HeldOut {
 /// What holding out needs.
 pub(crate) struct HeldOutInput<'a> {
     pub(crate) trainer: &'a Trainer<'a>,
-    pub(crate) full: &'a Classifiers,
     /// Fold of each row, and their number.
     pub(crate) fold_of: &'a [usize],
     pub(crate) folds: usize,
@@ -94,9 +93,9 @@ impl HeldOutInput<'_> {
 
     fn held_out(&self, classifiers: &Classifiers, row: usize, fold: usize) -> HeldOut {
         let corpus = self.trainer.corpus;
-        let voters = self.nearest[row].iter().filter(|(other, _)| {
-            corpus.votes(*other as usize) && self.fold_of[*other as usize] != fold
-        });
+        let voters = self.nearest[row]
+            .iter()
+            .filter(|(other, _)| corpus.votes(*other as usize) && self.fold_of[*other as usize] != fold);
         let neighbours: Vec<(u32, f32)> =
             voters.take(VOTERS).map(|(other, similarity)| (corpus.classes[*other as usize], *similarity)).collect();
         let mut opinions = Opinions::default();

@@ -22,6 +22,7 @@ mod model;
 mod neighbours;
 pub mod perturb;
 mod random;
+mod refit;
 mod report;
 mod scope;
 mod shortlist;
@@ -38,10 +39,9 @@ pub use binomial::lower_bound;
 pub use config::FitConfig;
 pub use error::{FitError, JudgeError, ModelBytesError};
 pub use fit::{Fitted, fit};
-pub use metrics::{
-    Outcome, ReliabilityBin, accuracy, area_under_roc, brier, expected_calibration_error, reliability,
-};
+pub use metrics::{Outcome, ReliabilityBin, accuracy, area_under_roc, brier, expected_calibration_error, reliability};
 pub use model::{ChannelVerdicts, DecisionModel, Judgement};
+pub use refit::refit;
 pub use report::{FitReport, FitTime, ShortlistReport, Warning};
 pub use threshold::{Costs, Expected, Target, TargetError, Threshold, choose, expect};
 pub use training_set::{Example, Label, MAX_ROUTES, Purpose, Route, TrainingSet};

@@ -36,7 +36,8 @@ pub const PERTURBATIONS: [Perturbation; 8] = [
     Perturbation::Quotes,
 ];
 
-const GREETINGS: [&str; 6] = ["Hi, ", "Hello, ", "Hey there, ", "Good morning, ", "Excuse me, ", "Hi, quick question: "];
+const GREETINGS: [&str; 6] =
+    ["Hi, ", "Hello, ", "Hey there, ", "Good morning, ", "Excuse me, ", "Hi, quick question: "];
 
 /// A word with fewer letters has no typing errors: they would make another word of it.
 const LEAST_LETTERS: usize = 4;

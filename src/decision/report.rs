@@ -97,7 +97,10 @@ impl fmt::Display for Warning {
             }
             Self::Sampled { taken, of } => write!(out, "learned from a sample of {taken} of {of} prompts"),
             Self::ScopeUntrained => {
-                write!(out, "whether a route applies is a guess: too few routes to learn it from, and no `none` prompts")
+                write!(
+                    out,
+                    "whether a route applies is a guess: too few routes to learn it from, and no `none` prompts"
+                )
             }
         }
     }

@@ -44,11 +44,7 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    pub(crate) fn new(
-        corpus: &'a Corpus,
-        config: &'a FitConfig,
-        cancelled: &'a (dyn Fn() -> bool + Sync),
-    ) -> Self {
+    pub(crate) fn new(corpus: &'a Corpus, config: &'a FitConfig, cancelled: &'a (dyn Fn() -> bool + Sync)) -> Self {
         let weights = weights(corpus, config, &|_| true);
         let total: f32 = weights.iter().sum();
         let moments = corpus.design.moments(&weights);

@@ -97,7 +97,8 @@ impl<'a> TrainingSet<'a> {
             if !names.insert(route.name) {
                 return Err(FitError::RouteTwice(route.name.to_owned()));
             }
-            let fits = |values: &[f32]| values.len() == self.dimension() && values.iter().all(|value| value.is_finite());
+            let fits =
+                |values: &[f32]| values.len() == self.dimension() && values.iter().all(|value| value.is_finite());
             if let Some(embedding) = route.embedding.filter(|embedding| !fits(embedding)) {
                 return Err(FitError::BadDescription {
                     route: route.name.to_owned(),
@@ -130,8 +131,7 @@ impl<'a> TrainingSet<'a> {
                 return Err(FitError::UnknownRoute { example: row, route: route as usize, routes });
             }
             let norm = embedding.dot(&embedding).sqrt();
-            // The comparison is written so that NaN fails it.
-            if !((norm - 1.0).abs() <= NORM_TOLERANCE) {
+            if norm.is_nan() || (norm - 1.0).abs() > NORM_TOLERANCE {
                 return Err(FitError::NotUnit { example: row, norm });
             }
         }

@@ -9,6 +9,6 @@ mod ngrams;
 mod normalise;
 mod vocabulary;
 
-pub(crate) use normalise::normalise;
 pub(crate) use ngrams::Block;
+pub(crate) use normalise::normalise;
 pub(crate) use vocabulary::{Feature, Vocabulary};

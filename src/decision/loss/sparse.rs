@@ -111,8 +111,11 @@ impl Objective for SparseLoss<'_> {
         let (ridge, kernels) = (self.ridge / total, Kernels::new());
         let (rows, weights) = (self.rows, self.targets.weights);
         let residuals = self.logits.as_slice().unwrap_or_default();
-        gradient.par_chunks_mut(BLOCK_COLUMNS * classes).zip(point.par_chunks(BLOCK_COLUMNS * classes)).enumerate().for_each(
-            |(block, (gradient, point))| {
+        gradient
+            .par_chunks_mut(BLOCK_COLUMNS * classes)
+            .zip(point.par_chunks(BLOCK_COLUMNS * classes))
+            .enumerate()
+            .for_each(|(block, (gradient, point))| {
                 let slots = gradient.chunks_exact_mut(classes).zip(point.chunks_exact(classes));
                 for (column, (gradient, point)) in (block * BLOCK_COLUMNS..).zip(slots) {
                     gradient.iter_mut().zip(point).for_each(|(gradient, weight)| *gradient = ridge * weight);
@@ -120,7 +123,10 @@ impl Objective for SparseLoss<'_> {
                     match rows.columns.get(column) {
                         Some(entries) => {
                             let used = entries.iter().filter(|(row, _)| weights[*row as usize] > 0.0);
-                            kernels.add_scaled(gradient, used.map(|(row, value)| (value / total, residual(*row as usize))));
+                            kernels.add_scaled(
+                                gradient,
+                                used.map(|(row, value)| (value / total, residual(*row as usize))),
+                            );
                         }
                         None => {
                             let used = (0..rows.rows.len()).filter(|row| weights[*row] > 0.0);
@@ -128,8 +134,7 @@ impl Objective for SparseLoss<'_> {
                         }
                     }
                 }
-            },
-        );
+            });
         loss / f64::from(total) + f64::from(ridge) / 2.0 * kernels.dot_wide(point, point)
     }
 
