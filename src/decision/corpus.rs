@@ -30,7 +30,8 @@ pub(crate) struct Corpus {
 }
 
 impl Corpus {
-    pub(crate) fn new(set: &TrainingSet, config: &FitConfig) -> Self {
+    /// `vocabulary`: that of a model to start from; `None` learns one.
+    pub(crate) fn new(set: &TrainingSet, config: &FitConfig, vocabulary: Option<&Vocabulary>) -> Self {
         let routes = set.routes().len();
         let examples = sample(set, config);
         let class = |example: &Example| match example.label {
@@ -51,7 +52,8 @@ impl Corpus {
         let classes: Vec<u32> = chosen().map(class).chain(described.iter().copied()).collect();
         let none = chosen().any(|example| example.label == Label::None && example.purpose == Purpose::Reference);
         let limit = feature_limit(config, routes + usize::from(none));
-        let vocabulary = Vocabulary::learn(all.iter().copied(), limit);
+        let learn = || Vocabulary::learn(all.iter().copied(), limit);
+        let vocabulary = vocabulary.cloned().unwrap_or_else(learn);
         let bags: Vec<_> = all.par_iter().map(|text| vocabulary.bag(text)).collect();
         let bags = SparseRows::new(bags, vocabulary.features().len());
         let embeddings = examples.iter().map(|example| set.embeddings().row(*example).to_vec());
@@ -62,6 +64,11 @@ impl Corpus {
         let taught = chosen().map(|example| example.purpose == Purpose::Reference);
         let taught = taught.chain(described.iter().map(|_| true)).collect();
         Self { routes, none, examples, classes, taught, texts, design, bags, vocabulary }
+    }
+
+    /// Prompts that are learned from.
+    pub(crate) fn references(&self) -> usize {
+        self.taught[..self.rows()].iter().filter(|taught| **taught).count()
     }
 
     /// Prompts, without the descriptions.

@@ -45,7 +45,7 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let cancelled = || watch.cancelled();
     let mut time = FitTime::default();
     let clock = Instant::now();
-    let corpus = Corpus::new(set, config);
+    let corpus = Corpus::new(set, config, None);
     let trainer = Trainer::new(&corpus, config, &cancelled);
 
     watch.progress(Phase::Neighbours, 0, 1);
@@ -66,8 +66,7 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let classifiers = trainer.fit(all)?;
     time.classifiers = clock.elapsed() - time.neighbours;
 
-    let input =
-        HeldOutInput { trainer: &trainer, full: &classifiers, fold_of: &fold_of, folds, nearest: &nearest, watch };
+    let input = HeldOutInput { trainer: &trainer, fold_of: &fold_of, folds, nearest: &nearest, watch };
     let start = Instant::now();
     let held_out = input.judge()?;
     time.held_out = start.elapsed();
@@ -132,6 +131,7 @@ impl Calibrated {
     }
 
     fn into_model(self, corpus: Corpus, classifiers: Classifiers) -> DecisionModel {
+        let references = corpus.references();
         DecisionModel {
             vocabulary: corpus.vocabulary,
             classifiers,
@@ -140,6 +140,7 @@ impl Calibrated {
             scope: self.scope,
             shortlist: self.shortlist,
             outcomes: self.outcomes,
+            references: references as u32,
         }
     }
 }

@@ -36,7 +36,6 @@ pub(crate) struct HeldOut {
 /// What holding out needs.
 pub(crate) struct HeldOutInput<'a> {
     pub(crate) trainer: &'a Trainer<'a>,
-    pub(crate) full: &'a Classifiers,
     /// Fold of each row, and their number.
     pub(crate) fold_of: &'a [usize],
     pub(crate) folds: usize,

@@ -58,7 +58,7 @@ pub(crate) fn minimise(
         }
         let direction = descent(objective, &gradient, &pairs, kernels);
         let slope = kernels.dot_wide(&gradient, &direction);
-        if !(-slope / 2.0 > stop.least_gain) {
+        if slope.is_nan() || -slope / 2.0 <= stop.least_gain {
             return Some(iteration);
         }
         let mut length = 1.0f32;

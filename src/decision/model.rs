@@ -19,6 +19,8 @@ pub struct DecisionModel {
     pub(crate) scope: ScopeModel,
     pub(crate) shortlist: ShortlistRule,
     pub(crate) outcomes: Vec<Outcome>,
+    /// Prompts learned from when it was calibrated.
+    pub(crate) references: u32,
 }
 
 /// What the model says of a prompt.

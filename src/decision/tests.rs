@@ -49,13 +49,17 @@ impl Toy {
     }
 
     fn try_fit(&self, config: &FitConfig, watch: &dyn Watch) -> Result<Fitted, FitError> {
+        self.with_set(|set| fit(set, config, watch))?
+    }
+
+    fn with_set<T>(&self, work: impl FnOnce(&TrainingSet) -> T) -> Result<T, FitError> {
         let routes: Vec<Route> =
             self.names.iter().map(|name| Route { name, description: "", embedding: None }).collect();
         let example = |(text, label): (&'_ String, &Label)| (text.clone(), *label);
         let owned: Vec<(String, Label)> = self.texts.iter().zip(&self.labels).map(example).collect();
         let examples: Vec<Example> =
             owned.iter().map(|(text, label)| Example { text, label: *label, purpose: Purpose::Reference }).collect();
-        fit(&TrainingSet::new(&routes, &examples, self.embeddings.view())?, config, watch)
+        Ok(work(&TrainingSet::new(&routes, &examples, self.embeddings.view())?))
     }
 
     fn neighbours(&self, row: usize) -> Vec<(u32, f32)> {
@@ -217,6 +221,25 @@ fn samples_of_large_sets_keep_small_routes() {
     assert_eq!(report.left_aside, 410);
     assert!(report.warnings.contains(&Warning::Sampled { taken: 100, of: 510 }));
     assert_eq!(toy.judge(&model, 505).ranking[0].0, 1);
+}
+
+#[test]
+fn a_refit_learns_the_new_prompts_and_keeps_the_calibration() {
+    let old = Toy::new(&[40, 40, 40], 0, 0.3);
+    let model = old.fit().model;
+    let mut new = Toy::new(&[40, 40, 43], 0, 0.3);
+    // The three new prompts of route 2 lie where nothing was.
+    for row in 120..123 {
+        let opposite = -&new.embeddings.row(row).to_owned();
+        new.embeddings.row_mut(row).assign(&opposite);
+    }
+    let again = |toy: &Toy| toy.with_set(|set| refit(set, &FitConfig::default(), &model, &())).unwrap().unwrap();
+    let refitted = again(&new).unwrap();
+    assert_eq!(refitted.outcomes(), model.outcomes());
+    assert_eq!(new.judge(&refitted, 121).ranking[0].0, 2);
+    assert!(again(&Toy::new(&[40, 40, 60], 0, 0.3)).is_none(), "too many are new");
+    assert!(again(&Toy::new(&[40, 40, 39, 1], 0, 0.3)).is_none(), "a route is new");
+    assert!(again(&Toy::new(&[40, 40, 40], 5, 0.3)).is_none(), "none prompts are new");
 }
 
 #[test]

@@ -131,8 +131,7 @@ impl<'a> TrainingSet<'a> {
                 return Err(FitError::UnknownRoute { example: row, route: route as usize, routes });
             }
             let norm = embedding.dot(&embedding).sqrt();
-            // The comparison is written so that NaN fails it.
-            if !((norm - 1.0).abs() <= NORM_TOLERANCE) {
+            if norm.is_nan() || (norm - 1.0).abs() > NORM_TOLERANCE {
                 return Err(FitError::NotUnit { example: row, norm });
             }
         }

@@ -42,7 +42,7 @@ impl DecisionModel {
             out.f32(feature.idf);
         }
         out.f32s(&self.classifiers.lexical);
-        [self.mix.head, self.mix.lexical, self.mix.votes].map(|weight| out.f32(weight));
+        [self.mix.head, self.mix.lexical, self.mix.votes].into_iter().for_each(|weight| out.f32(weight));
         out.f64s(&self.calibrator.logistic.coefficients);
         out.f32s(&self.calibrator.offsets);
         self.scope.scales.iter().for_each(|(mean, deviation)| {
@@ -52,6 +52,7 @@ impl DecisionModel {
         out.f64s(&self.scope.logistic.coefficients);
         out.f32(self.shortlist.bound);
         out.u32(self.shortlist.limit);
+        out.u32(self.references);
         out.length(self.outcomes.len());
         for outcome in &self.outcomes {
             out.u32(outcome.route);
@@ -90,9 +91,10 @@ impl DecisionModel {
         let scope = scope_model(&mut input)?;
         let shortlist = ShortlistRule { bound: input.f32("shortlist")?, limit: input.u32()? };
         ensure(shortlist.limit >= 1, "shortlist")?;
+        let references = input.u32()?;
         let outcomes = outcomes(&mut input, classifiers.routes)?;
         input.end()?;
-        Ok(Self { vocabulary, classifiers, mix, calibrator, scope, shortlist, outcomes })
+        Ok(Self { vocabulary, classifiers, mix, calibrator, scope, shortlist, outcomes, references })
     }
 }
 
