@@ -22,6 +22,8 @@ mod completing;
 mod damage;
 mod embedding;
 #[cfg(unix)]
+mod examining;
+#[cfg(unix)]
 mod indexes;
 #[cfg(unix)]
 mod kills;
