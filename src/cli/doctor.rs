@@ -68,16 +68,16 @@ impl FailOn {
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
     /// Least confidence of the others in another route to call a prompt contradicted.
-    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().contradiction, value_parser = share::<f32>)]
-    contradiction: f32,
+    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().contradiction, value_parser = share)]
+    contradiction: f64,
     /// Least cosine similarity of near-duplicates.
-    #[arg(long, value_name = "SIMILARITY", default_value_t = Limits::default().near_duplicate, value_parser = share::<f32>)]
-    near_duplicate: f32,
+    #[arg(long, value_name = "SIMILARITY", default_value_t = Limits::default().near_duplicate, value_parser = share)]
+    near_duplicate: f64,
     /// Most of two routes' prompts that may be lost to each other.
-    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().confusion, value_parser = share::<f64>)]
+    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().confusion, value_parser = share)]
     max_confusion: f64,
     /// Least share of a route's prompts that the others decide for it.
-    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().own_share, value_parser = share::<f64>)]
+    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().own_share, value_parser = share)]
     min_own_share: f64,
     /// Fewest prompts of a route.
     #[arg(long, value_name = "N", default_value_t = Limits::default().prompts)]
@@ -86,10 +86,10 @@ struct LimitArgs {
     #[arg(long, value_name = "FACTOR", default_value_t = Limits::default().imbalance, value_parser = factor)]
     max_imbalance: f64,
     /// Share of a route's prompts from which on what they have in common is a habit ...
-    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().habit, value_parser = share::<f64>)]
+    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().habit, value_parser = share)]
     habit: f64,
     /// ... and share of the other prompts up to which it gives the route away.
-    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().habit_elsewhere, value_parser = share::<f64>)]
+    #[arg(long, value_name = "SHARE", default_value_t = Limits::default().habit_elsewhere, value_parser = share)]
     habit_elsewhere: f64,
 }
 
@@ -109,8 +109,8 @@ impl LimitArgs {
 }
 
 /// From 0 to 1. NaN, which parses as a number, is outside.
-fn share<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, String> {
-    let share = text.parse::<T>().ok().filter(|share| *share >= T::from(0) && *share <= T::from(1));
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1".to_owned())
 }
 

@@ -32,7 +32,7 @@ pub(super) fn check(set: &Examined, limits: &Limits, lost: &[u64], findings: &mu
         let counts: Vec<usize> = few.iter().filter_map(|route| sizes.get(*route).copied()).collect();
         let (least, most) = (counts.iter().min().unwrap_or(&0), counts.iter().max().unwrap_or(&0));
         let have = if least == most { format!("{least}") } else { format!("{least} to {most}") };
-        let what = format!("{} routes have {have} prompts, fewer than {}", few.len(), limits.prompts);
+        let what = format!("{} {have} prompts, fewer than {}", routes_have(few.len()), limits.prompts);
         findings.push(finding(Kind::TooFewPrompts, few, what));
     }
     imbalance(&sizes, &filled, limits, |routes, what| findings.push(finding(Kind::Imbalance, routes, what)));
@@ -50,13 +50,17 @@ fn imbalance(sizes: &[usize], filled: &[usize], limits: &Limits, mut found: impl
     for (routes, than) in [(large, "more"), (small, "fewer")] {
         if !routes.is_empty() {
             let what = format!(
-                "{} routes have over {} times {than} prompts than the median, {median}",
-                routes.len(),
+                "{} over {} times {than} prompts than the median, {median}",
+                routes_have(routes.len()),
                 limits.imbalance
             );
             found(routes, what);
         }
     }
+}
+
+fn routes_have(count: usize) -> String {
+    if count == 1 { "1 route has".to_owned() } else { format!("{count} routes have") }
 }
 
 fn names_alike(set: &Examined) -> Vec<Vec<usize>> {

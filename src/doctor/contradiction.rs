@@ -28,7 +28,7 @@ pub(super) fn check(set: &Examined, limits: &Limits, harms: &[u64], findings: &m
     let sizes = set.sizes();
     for (at, prompt, verdict) in set.judged() {
         let Some((winner, confidence)) = verdict.winner() else { continue };
-        if confidence < limits.contradiction || !set.lost(&sizes, prompt, verdict) {
+        if f64::from(confidence) < limits.contradiction || !set.lost(&sizes, prompt, verdict) {
             continue;
         }
         let (own, other) = (set.name(prompt.route), set.name(winner));

@@ -64,6 +64,7 @@ impl Diagnosis {
 pub(super) mod tests {
     use super::*;
     use crate::doctor::examined::samples::{bring_near, examined};
+    use crate::evaluate::golden;
 
     pub(in crate::doctor) fn sick() -> Diagnosis {
         let mut set = examined(&[
@@ -102,6 +103,6 @@ pub(super) mod tests {
     #[test]
     fn the_json_is_stable() {
         let json = format!("{:#}\n", serde_json::to_value(sick()).unwrap());
-        assert_eq!(json, include_str!("golden/diagnosis.json"), "\n{json}");
+        golden::check("doctor/golden/diagnosis.json", &json);
     }
 }

@@ -42,7 +42,7 @@ fn exact(set: &Examined, texts: &[String], harms: &[u64], findings: &mut Vec<Fin
 fn near(set: &Examined, limits: &Limits, texts: &[String], harms: &[u64], findings: &mut Vec<Finding>) {
     let mut pairs: BTreeMap<(u32, u32), BTreeSet<(usize, usize)>> = BTreeMap::new();
     for (at, prompt, verdict) in set.judged() {
-        for near in verdict.near.iter().take_while(|near| near.similarity >= limits.near_duplicate) {
+        for near in verdict.near.iter().take_while(|near| f64::from(near.similarity) >= limits.near_duplicate) {
             let other_at = near.prompt as usize;
             let Some(other) = set.prompts.get(other_at) else { continue };
             if other.route != prompt.route && texts.get(at) != texts.get(other_at) {

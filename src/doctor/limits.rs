@@ -5,10 +5,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Limits {
     /// Least confidence of the others in another route for a prompt to be called contradicted, in [0, 1].
-    pub contradiction: f32,
+    pub contradiction: f64,
     /// Least cosine similarity of near-duplicates, in [-1, 1]. With all-MiniLM-L6-v2, 0.95 is a word or two of
     /// difference.
-    pub near_duplicate: f32,
+    pub near_duplicate: f64,
     /// Most of two routes' prompts that may be lost to each other, in [0, 1].
     pub confusion: f64,
     /// Least share of a route's prompts that its own route wins, in [0, 1].

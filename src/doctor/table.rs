@@ -51,11 +51,12 @@ fn write(text: &mut String, finding: &Finding) {
 mod tests {
     use super::*;
     use crate::doctor::diagnosis::tests::sick;
+    use crate::evaluate::golden;
 
     #[test]
     fn a_diagnosis_reads_well() {
         let text = render(&sick(), 3);
-        assert_eq!(text, include_str!("golden/diagnosis.txt"), "\n{text}");
+        golden::check("doctor/golden/diagnosis.txt", &text);
         assert!(!text.contains('\u{1b}'), "a prompt must not steer the terminal");
     }
 }

@@ -8,6 +8,8 @@ mod confusion;
 mod coverage;
 mod draw;
 mod evaluation;
+#[cfg(test)]
+pub(crate) mod golden;
 mod html;
 mod latency;
 mod layout;

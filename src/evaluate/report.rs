@@ -125,6 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::evaluate::golden;
     use crate::evaluate::outcome::samples::{outcome, outcomes};
 
     #[test]
@@ -152,7 +153,7 @@ mod tests {
         }
         drop_intervals(&mut json);
         let lines: String = json.as_object().unwrap().iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
-        assert_eq!(lines, include_str!("golden/report.txt"), "\n{lines}");
+        golden::check("evaluate/golden/report.txt", &lines);
     }
 
     #[test]

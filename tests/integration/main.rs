@@ -23,6 +23,8 @@ mod damage;
 mod deciding;
 mod embedding;
 #[cfg(unix)]
+mod examining;
+#[cfg(unix)]
 mod indexes;
 #[cfg(unix)]
 mod kills;

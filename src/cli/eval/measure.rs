@@ -55,13 +55,13 @@ impl Measure {
         let drawn = sample(&texts, prompts, seed);
         let before: Vec<(&Outcome, Said)> =
             drawn.iter().filter_map(|at| in_scope.get(*at)).map(|outcome| (*outcome, said(outcome))).collect();
-        let trials: Vec<(usize, Perturbation, Option<String>)> = before
+        let trials: Vec<(usize, &'static str, Option<String>)> = before
             .iter()
             .enumerate()
-            .flat_map(|(at, (outcome, _))| Perturbation::ALL.map(|kind| (at, kind, kind.apply(&outcome.text, seed))))
+            .flat_map(|(at, (outcome, _))| perturbed(&outcome.text, seed).map(move |(kind, text)| (at, kind, text)))
             .collect();
-        let decide = |trial: &(usize, Perturbation, Option<String>)| {
-            let text = trial.2.clone();
+        let decide = |(_, _, text): &(usize, &'static str, Option<String>)| {
+            let text = text.clone();
             async move {
                 match text {
                     Some(text) => Ok(Some(said(&self.classify(text).await?))),
@@ -75,7 +75,7 @@ impl Measure {
             .zip(after)
             .filter_map(|((at, kind, _), after)| {
                 let (outcome, before) = before.get(*at)?;
-                Some(Trial { kind: kind.as_str(), expected: outcome.expected.as_deref(), before, after })
+                Some(Trial { kind, expected: outcome.expected.as_deref(), before, after })
             })
             .collect();
         Ok(Stability::of(&trials, seed))
@@ -149,6 +149,11 @@ fn outcome(decision: &Decision) -> Outcome {
         // Of a prompt that was read in part, as many more as there is more of it.
         tokens: (evidence.input_tokens as f64 / f64::from(evidence.input_seen.max(1e-3))).round() as u64,
     }
+}
+
+/// A prompt in every other way of writing it, with the name of the way; `None`: this way leaves it as it is.
+fn perturbed(text: &str, seed: u64) -> impl Iterator<Item = (&'static str, Option<String>)> {
+    Perturbation::ALL.into_iter().map(move |kind| (kind.as_str(), kind.apply(text, seed)))
 }
 
 fn said(outcome: &Outcome) -> Said {

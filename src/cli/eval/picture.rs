@@ -35,7 +35,7 @@ pub(super) async fn draw_map(references: &References, verdicts: &[Verdict], seed
     let point = |(row, place): (&usize, [f32; 2])| {
         let reference = snapshot.references.get(*row)?;
         let winner = verdicts.get(*row).and_then(Verdict::winner);
-        let other = winner.filter(|(route, confidence)| *route != reference.route && *confidence >= limit);
+        let other = winner.filter(|(route, confidence)| *route != reference.route && f64::from(*confidence) >= limit);
         let contradicted = other.map(|(route, confidence)| Contradiction { route: name(route), confidence });
         let (id, text) = (reference.id.to_string(), reference.text.to_string());
         Some(Point { place, route: reference.route as usize, id, text, contradicted })

@@ -8,12 +8,10 @@ use crate::evaluate::matrix::{Block, Cell, Matrix};
 const NAMED: usize = 16;
 /// Side of the whole matrix.
 const WHOLE: f64 = 560.0;
-/// Side of a cell with a number, and room for names.
+/// Side of a cell with a number.
 const CELL: f64 = 30.0;
-const NAMES_LEFT: f64 = 190.0;
-const NAMES_TOP: f64 = 142.0;
-/// Room to the right, where the last slanting name ends.
-const NAMES_RIGHT: f64 = 110.0;
+/// Of a name: pixels a character.
+const LETTER: f64 = 6.9;
 const MAX_NAME_CHARS: usize = 26;
 /// Blocks that are shown enlarged.
 const BLOCKS: usize = 2;
@@ -66,45 +64,62 @@ pub(super) fn blocks(matrix: &Matrix) -> Vec<Element> {
     shown.into_iter().filter(|block| block.routes > 0).map(|at| block(matrix, at)).collect()
 }
 
+/// Room for names: beside the cells, above them, and behind the last one, where its slanting name ends.
+struct Room {
+    left: f64,
+    top: f64,
+    right: f64,
+}
+
+impl Room {
+    fn of<'a>(names: impl Iterator<Item = &'a String>) -> Self {
+        let longest = names.map(|name| name.chars().count().min(MAX_NAME_CHARS)).max().unwrap_or_default();
+        let width = longest as f64 * LETTER;
+        let slant = width * std::f64::consts::FRAC_1_SQRT_2;
+        Self { left: (width + 14.0).max(150.0), top: slant + 22.0, right: slant }
+    }
+
+    fn square(&self, row: usize, column: usize) -> Element {
+        element("rect")
+            .at("x", self.left + column as f64 * CELL)
+            .at("y", self.top + row as f64 * CELL)
+            .with("width", CELL)
+            .with("height", CELL)
+    }
+}
+
 fn block(matrix: &Matrix, block: &Block) -> Element {
     let totals = totals(matrix);
+    let names = || matrix.routes.iter().skip(block.from).take(block.routes);
+    let room = Room::of(names());
     let side = block.routes as f64 * CELL;
     let mut picture =
-        svg(NAMES_LEFT + side + NAMES_RIGHT, NAMES_TOP + side + 8.0, "Routes that are taken for one another");
-    let names = matrix.routes.iter().skip(block.from).take(block.routes);
-    for (at, name) in names.enumerate() {
+        svg(room.left + side + room.right, room.top + side + 8.0, "Routes that are taken for one another");
+    for (at, name) in names().enumerate() {
         let middle = (at as f64 + 0.5) * CELL;
-        let (x, y) = (NAMES_LEFT + middle, NAMES_TOP - 8.0);
-        let row =
-            element("text").at("x", NAMES_LEFT - 8.0).at("y", NAMES_TOP + middle + 4.0).with("text-anchor", "end");
+        let (x, y) = (room.left + middle, room.top - 8.0);
+        let row = element("text").at("x", room.left - 8.0).at("y", room.top + middle + 4.0).with("text-anchor", "end");
         let turned = format!("rotate(-45 {x:.1} {y:.1})");
         let column = element("text").at("x", x).at("y", y).with("transform", turned);
         picture = picture.child(row.text(short(name)).tip(name)).child(column.text(short(name)).tip(name));
     }
     let cells = || (0..block.routes).flat_map(|row| (0..block.routes).map(move |column| (row, column)));
-    picture = picture.children(cells().map(|(row, column)| square(row, column).class("cell")));
+    picture = picture.children(cells().map(|(row, column)| room.square(row, column).class("cell")));
     let inside = |at: usize| at.checked_sub(block.from).filter(|at| *at < block.routes);
     for cell in &matrix.cells {
         let Some((row, column)) = inside(cell.row).zip(inside(cell.column)) else { continue };
-        let shown = square(row, column).class(class(cell)).with("fill-opacity", opacity(cell, &totals) * 0.8);
+        let opacity = (opacity(cell, &totals) * 80.0).round() / 100.0;
+        let shown = room.square(row, column).class(class(cell)).with("fill-opacity", opacity);
         let number = element("text")
-            .at("x", NAMES_LEFT + (column as f64 + 0.5) * CELL)
-            .at("y", NAMES_TOP + (row as f64 + 0.5) * CELL + 4.0)
+            .at("x", room.left + (column as f64 + 0.5) * CELL)
+            .at("y", room.top + (row as f64 + 0.5) * CELL + 4.0)
             .with("text-anchor", "middle")
             .class("strong")
             .with("pointer-events", "none")
             .text(cell.rows);
         picture = picture.child(shown.tip(told(cell, matrix))).child(number);
     }
-    picture.child(element("text").class("tick").at("x", 0.0).at("y", NAMES_TOP - 8.0).text("expected ↓   chosen →"))
-}
-
-fn square(row: usize, column: usize) -> Element {
-    element("rect")
-        .at("x", NAMES_LEFT + column as f64 * CELL)
-        .at("y", NAMES_TOP + row as f64 * CELL)
-        .with("width", CELL)
-        .with("height", CELL)
+    picture.child(element("text").class("tick").at("x", 0.0).at("y", room.top - 8.0).text("expected ↓   chosen →"))
 }
 
 fn class(cell: &Cell) -> &'static str {

@@ -2,11 +2,14 @@
 //! titles. A content security policy forbids everything but the page's own style, and all texts are escaped.
 
 mod bars;
+mod decisions;
 mod element;
+mod frame;
 mod map;
 mod matrix;
 mod page;
 mod plot;
+mod surroundings;
 mod tables;
 mod trust;
 
@@ -22,6 +25,7 @@ pub fn html(evaluation: &Evaluation, map: Option<&Map>) -> String {
 mod tests {
     use super::*;
     use crate::evaluate::evaluation::samples::evaluation;
+    use crate::evaluate::golden;
     use crate::evaluate::map::{Contradiction, Point};
 
     fn small_map() -> Map {
@@ -41,11 +45,7 @@ mod tests {
     #[test]
     fn the_page_is_golden() {
         let page = html(&evaluation(), Some(&small_map()));
-        let written = std::env::temp_dir().join("semroute-report-golden.html");
-        if page != include_str!("../golden/report.html") {
-            std::fs::write(&written, &page).unwrap();
-            panic!("the page differs from src/evaluate/golden/report.html; it was written to {}", written.display());
-        }
+        golden::check("evaluate/golden/report.html", &page);
     }
 
     #[test]

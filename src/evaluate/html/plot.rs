@@ -4,7 +4,7 @@ use super::element::{Element, element};
 
 /// Room around the plot for numbers and names.
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 26.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
 

@@ -128,13 +128,14 @@ mod tests {
 
     use super::*;
     use crate::evaluate::evaluation::samples::evaluation;
+    use crate::evaluate::golden;
     use crate::evaluate::outcome::samples::outcomes;
     use crate::evaluate::report::Grounds;
 
     #[test]
     fn a_report_reads_well() {
         let text = render(&evaluation(), Layout { width: 80, rows: 2 });
-        assert_eq!(text.trim_end(), include_str!("../golden/table.txt").trim_end(), "\n{text}");
+        golden::check("evaluate/golden/table.txt", &text);
     }
 
     #[test]
@@ -145,7 +146,7 @@ mod tests {
         let rest = ["concurrency", "seconds", "report", "stability", "bill"];
         assert_eq!(keys, subject.into_iter().chain(rest).collect::<Vec<_>>());
         let parts = [&json["stability"], &json["bill"]].map(|part| format!("{part:#}\n")).concat();
-        assert_eq!(parts, include_str!("../golden/parts.json"), "\n{parts}");
+        golden::check("evaluate/golden/parts.json", &parts);
     }
 
     #[test]

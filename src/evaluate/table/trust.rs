@@ -1,7 +1,7 @@
 //! What can be decided alone, and whether confidences can be believed.
 
 use super::Layout;
-use super::frame::{align_right, bare, headed, section};
+use super::frame::{align_right, bare, headed, paragraph, section};
 use crate::evaluate::report::Report;
 use crate::evaluate::wording::percent;
 
@@ -59,5 +59,8 @@ fn alone(text: &mut String, report: &Report, layout: Layout) {
         ]);
     }
     align_right(&mut table, 1..5);
-    section(text, "Decidable alone: by thresholds fixed on the references, and with hindsight on this test", &table);
+    section(text, "Decidable alone", &table);
+    let note = "Own thresholds were fixed on the references, without a look at this test. Hindsight takes the best \
+        threshold for this very test, which nobody can know beforehand.";
+    paragraph(text, note, layout);
 }
