@@ -7,6 +7,7 @@ use super::codes::{Codes, QueryCodes, step_for};
 use super::config::{IndexConfig, IndexKind};
 use super::file::RowKey;
 use super::flat::{FlatIndex, clamped};
+use super::grow;
 use super::hnsw;
 use super::links::Links;
 use super::matrix::VectorMatrix;
@@ -54,13 +55,16 @@ impl HnswIndex {
     pub fn build(vectors: &VectorMatrix, config: &IndexConfig, watch: &BuildWatch) -> Result<Self, Stopped> {
         let rows = vectors.rows();
         let step = step_for(vectors);
-        let hnsw::Graph { order, mut links } = match rows {
-            // The crate's iterator over the points of an empty graph panics.
-            0 => hnsw::Graph { order: Vec::new(), links: Links::unlinked(config.m, &[0]) },
-            _ => hnsw::build(vectors, step, config, watch)?,
+        let (codes, mut links, order) = if std::env::var("HNSW_RS").is_ok() {
+            let hnsw::Graph { order, links } = hnsw::build(vectors, step, config, watch)?;
+            (Codes::encode(vectors, step, &order), links, order)
+        } else {
+            let grow::Grown { codes, links, order } = grow::grow(vectors, step, config, watch)?;
+            (codes, links, order)
         };
-        let codes = Codes::encode(vectors, step, &order);
+        let begun = std::time::Instant::now();
         let landmarks = repair::connect(&codes, &mut links);
+        eprintln!("repair {:?} landmarks {}", begun.elapsed(), landmarks.len());
         watch.go_on()?;
         let IndexConfig { m, ef_construction, ef_search, .. } = *config;
         Ok(Self { codes, links, landmarks, rows: order, live: rows, m, ef_construction, ef_search, recall_at_10: 1.0 })

@@ -72,6 +72,20 @@ impl Links {
         }
     }
 
+    /// Room for a node's links in a layer.
+    pub(super) fn room(&self, layer: usize) -> usize {
+        self.layers.get(layer).map_or(0, |layer| layer.room)
+    }
+
+    /// Links `node` to these and no others; what there is no room for is left out.
+    pub(super) fn set(&mut self, layer: usize, node: u32, to: &[u32]) {
+        let Some(layer) = self.layers.get_mut(layer) else { return };
+        let from = node as usize * layer.room;
+        let slots = layer.links.get_mut(from..from + layer.room).unwrap_or_default();
+        let to = to.iter().copied().chain(std::iter::repeat(NONE));
+        slots.iter_mut().zip(to).for_each(|(slot, to)| *slot = to);
+    }
+
     /// Puts a link in the place of the last one.
     pub(super) fn replace_last(&mut self, layer: usize, node: u32, to: u32) {
         let Some(layer) = self.layers.get_mut(layer) else { return };

@@ -7,8 +7,10 @@ mod dot;
 mod file;
 mod flat;
 mod frozen;
+mod grow;
 mod header;
 mod hnsw;
+mod levels;
 mod links;
 mod matrix;
 mod order;
@@ -17,8 +19,10 @@ mod recall;
 mod renewal;
 mod repair;
 mod scratch;
+mod select;
 mod walk;
 mod watch;
+mod weave;
 
 use std::sync::Arc;
 

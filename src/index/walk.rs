@@ -16,16 +16,30 @@ pub(super) fn walk(
     scratch: &mut Scratch,
 ) {
     let entry = (1..links.layers()).rev().fold(0, |node, layer| descend(codes, links, query, layer, node, scratch));
+    let starts: Vec<u32> = std::iter::once(entry).chain(landmarks.iter().copied()).collect();
+    walk_in(codes, links, 0, &starts, query, ef, scratch);
+}
+
+/// Fills the scratch's pool with the `ef` nearest nodes of a layer that it finds, beginning at `starts`.
+pub(super) fn walk_in(
+    codes: &Codes,
+    links: &Links,
+    layer: usize,
+    starts: &[u32],
+    query: &QueryCodes,
+    ef: usize,
+    scratch: &mut Scratch,
+) {
     let Scratch { visited, pool, fresh, scores } = scratch;
-    visited.begin(links.size(0));
+    visited.begin(links.size(layer));
     pool.begin(ef);
     fresh.clear();
-    fresh.extend(std::iter::once(entry).chain(landmarks.iter().copied()).filter(|node| visited.insert(*node)));
+    fresh.extend(starts.iter().copied().filter(|node| visited.insert(*node)));
     codes.scores(query, fresh, scores);
     fresh.iter().zip(scores.iter()).for_each(|(node, score)| pool.offer(*node, *score));
     while let Some(node) = pool.follow() {
         fresh.clear();
-        fresh.extend(links.of(0, node).filter(|link| visited.insert(*link)));
+        fresh.extend(links.of(layer, node).filter(|link| visited.insert(*link)));
         codes.scores(query, fresh, scores);
         for (node, score) in fresh.iter().zip(scores.iter()) {
             pool.offer(*node, *score);
@@ -34,7 +48,14 @@ pub(super) fn walk(
 }
 
 /// The node of a layer from which no link leads nearer, beginning at `node`.
-fn descend(codes: &Codes, links: &Links, query: &QueryCodes, layer: usize, node: u32, scratch: &mut Scratch) -> u32 {
+pub(super) fn descend(
+    codes: &Codes,
+    links: &Links,
+    query: &QueryCodes,
+    layer: usize,
+    node: u32,
+    scratch: &mut Scratch,
+) -> u32 {
     let Scratch { fresh, scores, .. } = scratch;
     codes.scores(query, &[node], scores);
     let (mut nearest, mut best) = (node, scores.first().copied().unwrap_or(i32::MIN));
