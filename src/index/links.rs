@@ -1,6 +1,8 @@
 //! The layers of a graph as plain arrays. Nodes are numbered so that those of an upper layer come first: a layer is
 //! the nodes from 0 to its size, and needs no table of its members.
 
+use super::fetch::fetch;
+
 /// Ends a list of links that has room left.
 const NONE: u32 = u32::MAX;
 
@@ -50,6 +52,12 @@ impl Links {
     /// What `node` is linked to in a layer.
     pub(super) fn of(&self, layer: usize, node: u32) -> impl Iterator<Item = u32> {
         self.slots(layer, node).iter().copied().take_while(|link| *link != NONE)
+    }
+
+    /// Asks the memory for the links of `node`.
+    #[inline(always)]
+    pub(super) fn fetch(&self, layer: usize, node: u32) {
+        fetch(self.slots(layer, node));
     }
 
     fn slots(&self, layer: usize, node: u32) -> &[u32] {

@@ -4,6 +4,7 @@ mod code_dot;
 mod codes;
 mod config;
 mod dot;
+mod fetch;
 mod file;
 mod flat;
 mod frozen;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use config::{IndexChoice, IndexConfig, IndexKind};
+pub use config::{IndexBuilder, IndexChoice, IndexConfig, IndexKind};
 pub use file::{Identity, IndexFileError, RowKey, Saved, read, write};
 pub use flat::FlatIndex;
 pub use frozen::HnswIndex;

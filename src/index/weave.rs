@@ -1,8 +1,8 @@
 //! Linking the nodes of one layer: algorithm 1 of Malkov and Yashunin, <https://arxiv.org/abs/1603.09320>, in batches.
 //!
 //! The nodes of a batch look for their neighbours in the graph as it was before, all at once, and are linked then: no
-//! thread waits for another, and the result does not depend on how they run. As in ParlayANN,
-//! <https://arxiv.org/abs/2305.04359>, a batch is a small part of what is linked already.
+//! thread waits for another, and the result does not depend on how they run. A batch is a small part of what is linked
+//! already, as in ParlayANN, <https://arxiv.org/abs/2305.04359>: that costs no recall that could be measured.
 
 use rayon::prelude::*;
 
@@ -11,7 +11,7 @@ use super::levels::mixed;
 use super::links::Links;
 use super::scratch;
 use super::select::{select, select_again};
-use super::walk::walk_in;
+use super::walk::Ground;
 use super::watch::{BuildWatch, Stopped};
 
 /// A batch is at most one in so many of the nodes that are linked before it.
@@ -20,97 +20,112 @@ const BATCH_ONE_IN: usize = 50;
 /// Most nodes of a batch: some seconds of a core.
 const MAX_BATCH: usize = 8_192;
 
-/// Links the nodes of a layer. The first `upper` are in the layer above too, where they are linked already; those after
-/// them begin their search at their entry.
-pub(super) fn weave(
-    codes: &Codes,
-    links: &mut Links,
-    layer: usize,
-    upper: usize,
-    entries: &[u32],
-    ef: usize,
-    watch: &BuildWatch,
-) -> Result<(), Stopped> {
-    let mut woven = vec![false; links.size(layer)];
-    for (count, turn) in turns(upper, links.size(layer)).chunk_by(|a, b| a.0 == b.0).enumerate() {
-        let batch: Vec<u32> = turn.iter().map(|(_, node)| *node).collect();
-        let starts = |node: u32| -> Vec<u32> {
-            match entries.get((node as usize).wrapping_sub(upper)) {
-                Some(entry) if upper > 0 => vec![*entry],
-                _ => {
-                    let known = links.of(layer + 1, node).filter(|near| is(&woven, *near));
-                    known.chain([0]).filter(|start| *start != node).collect()
+/// A layer without links.
+pub(super) struct Layer<'a> {
+    pub(super) codes: &'a Codes,
+    /// 0 at the bottom.
+    pub(super) number: usize,
+    /// So many nodes, the first ones, are in the layer above too, where they are linked already.
+    pub(super) upper: usize,
+    /// For each node after those, one of them that is near it.
+    pub(super) entries: &'a [u32],
+    /// Candidates for a node's links.
+    pub(super) ef: usize,
+}
+
+impl Layer<'_> {
+    pub(super) fn weave(&self, links: &mut Links, watch: &BuildWatch) -> Result<(), Stopped> {
+        let size = links.size(self.number);
+        let mut woven = vec![false; size];
+        for batch in batches(self.upper, size) {
+            let found: Vec<Vec<u32>> = batch.par_iter().map(|node| self.neighbours(*node, links, &woven)).collect();
+            self.link(links, &batch, &found);
+            for node in &batch {
+                if let Some(woven) = woven.get_mut(*node as usize) {
+                    *woven = true;
                 }
             }
+            // At the bottom each row is counted once.
+            watch.inserted(if self.number == 0 { batch.len() } else { 0 })?;
+        }
+        Ok(())
+    }
+
+    /// What a node is to be linked to.
+    fn neighbours(&self, node: u32, links: &Links, woven: &[bool]) -> Vec<u32> {
+        let is_woven = |node: &u32| woven.get(*node as usize).copied().unwrap_or(false);
+        let entry = (node as usize).checked_sub(self.upper).and_then(|at| self.entries.get(at)).copied();
+        // A node of the layer above begins at those that it is linked to there.
+        let above = links.of(self.number + 1, node);
+        let starts = entry.into_iter().chain(above).chain(std::iter::once(0)).filter(is_woven);
+        scratch::with(|scratch| {
+            let (ground, query) = (Ground { codes: self.codes, links }, self.codes.query_of(node));
+            ground.walk_in(self.number, starts, &query, self.ef, scratch);
+            select(self.codes, scratch.pool.scored(), links.room(self.number))
+        })
+    }
+
+    /// Links each node of a batch to what it found, and what it found to it.
+    fn link(&self, links: &mut Links, batch: &[u32], found: &[Vec<u32>]) {
+        let mut back = Vec::with_capacity(found.iter().map(Vec::len).sum());
+        for (node, found) in batch.iter().zip(found) {
+            links.set(self.number, *node, found);
+            back.extend(found.iter().map(|to| (*to, *node)));
+        }
+        back.par_sort_unstable();
+        let of_nodes: Vec<&[(u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
+        let longer = |new: &&[(u32, u32)]| {
+            let (node, _) = *new.first()?;
+            let all = links.of(self.number, node).chain(new.iter().map(|(_, new)| *new)).collect();
+            Some((node, select_again(self.codes, node, all, links.room(self.number))))
         };
-        let most = links.room(layer) / 2;
-        let found: Vec<Vec<u32>> = batch
-            .par_iter()
-            .map(|node| {
-                if count == 0 {
-                    return Vec::new();
-                }
-                scratch::with(|scratch| {
-                    let query = codes.query_of(*node);
-                    walk_in(codes, links, layer, &starts(*node), &query, ef, scratch);
-                    select(codes, *node, most, scratch)
-                })
-            })
-            .collect();
-        link(codes, links, layer, &batch, &found);
-        for node in &batch {
-            if let Some(woven) = woven.get_mut(*node as usize) {
-                *woven = true;
-            }
-        }
-        if layer == 0 {
-            watch.inserted(batch.len())?;
-        } else {
-            watch.go_on()?;
+        let longer: Vec<(u32, Vec<u32>)> = of_nodes.par_iter().filter_map(longer).collect();
+        for (node, to) in longer {
+            links.set(self.number, node, &to);
         }
     }
-    Ok(())
 }
 
-fn is(woven: &[bool], node: u32) -> bool {
-    woven.get(node as usize).copied().unwrap_or(false)
-}
-
-/// The nodes in batches: the number of each one's batch, and the node. The first node is alone. Those of the layer above
-/// come first; each batch is drawn from all over the layer and then put in order, so that searches that follow each
-/// other go to the same places.
-fn turns(upper: usize, size: usize) -> Vec<(u32, u32)> {
+/// The nodes of a layer in the order in which they are linked: the first one alone, those of the layer above, the rest.
+/// A batch is drawn from all over the layer, so that its nodes are far from each other, and then put in order, so that
+/// searches that follow each other go to the same places.
+fn batches(upper: usize, size: usize) -> Vec<Vec<u32>> {
     let mut drawn: Vec<u32> = (0..size as u32).collect();
-    drawn.sort_by_cached_key(|node| (*node > 0, *node as usize >= upper.max(1), mixed(u64::from(*node))));
-    let (mut turns, mut batch) = (Vec::with_capacity(size), 0);
-    while turns.len() < size {
-        let most = (turns.len() / BATCH_ONE_IN).clamp(1, MAX_BATCH);
-        let from = turns.len();
-        turns.extend(drawn.iter().skip(from).take(most).map(|node| (batch, *node)));
-        if let Some(last) = turns.get_mut(from..) {
-            last.sort_unstable();
-        }
-        batch += 1;
+    drawn.sort_by_cached_key(|node| (*node > 0, *node as usize >= upper, mixed(u64::from(*node))));
+    let (mut batches, mut rest, mut linked) = (Vec::new(), drawn.as_slice(), 0usize);
+    while !rest.is_empty() {
+        let (batch, others) = rest.split_at((linked / BATCH_ONE_IN).clamp(1, MAX_BATCH).min(rest.len()));
+        let mut batch = batch.to_vec();
+        batch.sort_unstable();
+        linked += batch.len();
+        batches.push(batch);
+        rest = others;
     }
-    turns
+    batches
 }
 
-/// Links each node of a batch to what it found, and what it found to it.
-fn link(codes: &Codes, links: &mut Links, layer: usize, batch: &[u32], found: &[Vec<u32>]) {
-    let mut back = Vec::with_capacity(found.iter().map(Vec::len).sum());
-    for (node, found) in batch.iter().zip(found) {
-        links.set(layer, *node, found);
-        back.extend(found.iter().map(|to| (*to, *node)));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_have_each_node_once_and_the_upper_ones_first() {
+        let all = batches(40, 5_000);
+        assert_eq!(all[0], [0]);
+        let mut seen = Vec::new();
+        for batch in &all {
+            assert!(batch.is_sorted() && batch.len() <= (seen.len() / BATCH_ONE_IN).max(1));
+            seen.extend(batch);
+        }
+        assert!(seen[..40].iter().all(|node| *node < 40));
+        seen.sort_unstable();
+        assert_eq!(seen, (0..5_000).collect::<Vec<u32>>());
+        assert!(batches(0, 0).is_empty());
     }
-    back.par_sort_unstable();
-    let of_nodes: Vec<&[(u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
-    let longer = |new: &&[(u32, u32)]| {
-        let (node, _) = *new.first()?;
-        let all: Vec<u32> = links.of(layer, node).chain(new.iter().map(|(_, new)| *new)).collect();
-        Some((node, select_again(codes, node, all, links.room(layer))))
-    };
-    let longer: Vec<(u32, Vec<u32>)> = of_nodes.par_iter().filter_map(longer).collect();
-    for (node, to) in longer {
-        links.set(layer, node, &to);
+
+    /// 8,192 and no more, however many there are.
+    #[test]
+    fn a_batch_is_over_in_seconds() {
+        assert_eq!(batches(0, 500_000).iter().map(Vec::len).max(), Some(MAX_BATCH));
     }
 }
