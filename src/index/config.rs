@@ -30,8 +30,9 @@ impl IndexKind {
     }
 }
 
-/// Who builds the graph of HNSW. Of 100,000 vectors of 384 components, on two busy cores of an AMD Zen 3: in batches
-/// in 12 to 50 seconds, by `hnsw_rs` in 192. An index that was saved is taken whoever built it.
+/// Who builds the graph of HNSW. 100,000 vectors of 384 components on two busy cores of an AMD Zen 3, with M 16 and
+/// `ef_construction` 200: in batches in 50 seconds, by `hnsw_rs` in 192; recall@10 at `ef_search` 48 is 0.980 and 0.970.
+/// An index that was saved is taken whoever built it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexBuilder {

@@ -4,8 +4,7 @@
 //! That place gives a node its number: nodes that are near each other lie near each other in memory, at every scale.
 //! The same rows give the same graph, however many threads there are.
 //!
-//! Of 100,000 vectors it finds more than one that `hnsw_rs` inserts one by one, and takes a fifth of the time; see
-//! [`super::config::IndexBuilder`].
+//! Why not `hnsw_rs`: see [`super::config::IndexBuilder`] for time and recall of both.
 
 use rayon::prelude::*;
 
