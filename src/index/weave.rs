@@ -112,7 +112,7 @@ mod tests {
     fn batches_have_each_node_once_and_the_upper_ones_first() {
         let all = batches(40, 5_000);
         assert_eq!(all[0], [0]);
-        let mut seen = Vec::new();
+        let mut seen: Vec<u32> = Vec::new();
         for batch in &all {
             assert!(batch.is_sorted() && batch.len() <= (seen.len() / BATCH_ONE_IN).max(1));
             seen.extend(batch);
