@@ -2,8 +2,9 @@
 //!
 //! Without files: criterion, the ten nearest among 10,000 and 100,000 vectors, flat and HNSW, random unit vectors in
 //! 300 clusters, seed 1; `cargo bench --bench search`. With files, as `tests/scale/search.py make` makes them (it says
-//! how): build time, memory, recall@10 and latency at several `ef`, one JSON line each;
-//! `python3 tests/scale/search.py ours --folder FOLDER`, which sets SEARCH_FOLDER and calls this.
+//! how): build time and its peak of memory, then of the index as it is read back the time that takes, resident memory,
+//! recall@10 and latency at several `ef`, one JSON line each; `python3 tests/scale/search.py ours --folder FOLDER`, which
+//! sets SEARCH_FOLDER and calls this. SEARCH_BUILDER, SEARCH_M and SEARCH_EF_CONSTRUCTION are as in the configuration.
 
 #![expect(
     clippy::expect_used,

@@ -1,21 +1,18 @@
 //! One JSON line for each `ef`: time of a search of one thread and recall against the truth in the folder's files.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
 
 use semroute::embed::Embedding;
-use semroute::index::{
-    self, BuildWatch, FlatIndex, HnswIndex, Identity, IndexConfig, RowKey, VectorIndex, VectorMatrix,
-};
+use semroute::index::{self, BuildWatch, HnswIndex, Identity, IndexConfig, RowKey, VectorIndex, VectorMatrix};
 
 const DIMENSION: usize = 384;
 const K: usize = 10;
 
 pub fn run(folder: &Path) {
-    let vectors = Arc::new(matrix(&folder.join("vectors.f32")));
     let queries = matrix(&folder.join("queries.f32"));
     let queries: Vec<Embedding> =
         queries.iter().map(|row| Embedding::stored(row.to_vec(), DIMENSION).expect("unit")).collect();
@@ -26,29 +23,20 @@ pub fn run(folder: &Path) {
     let defaults = IndexConfig::default();
     let ef_construction = number("SEARCH_EF_CONSTRUCTION", defaults.ef_construction);
     let m = number("SEARCH_M", defaults.m);
-    let config = IndexConfig { ef_construction, m, ..defaults };
+    let builder = std::env::var("SEARCH_BUILDER")
+        .map_or(defaults.builder, |name| serde_json::from_value(json!(name)).expect("batches or hnsw_rs"));
+    let config = IndexConfig { ef_construction, m, builder, ..defaults };
 
-    if vectors.rows() <= 100_000 {
-        let flat = FlatIndex::new(Arc::clone(&vectors));
-        let few: Vec<Embedding> = queries.iter().take(200).cloned().collect();
-        report("flat", vectors.rows(), 0, &flat, &few, &truth, repeats, json!({}));
+    let file = std::env::var("SEARCH_KEEP").map_or(folder.join("semroute.hnsw"), PathBuf::from);
+    if !file.exists() {
+        build(folder, &config, &file);
     }
     let begun = Instant::now();
-    let kept = std::env::var("SEARCH_KEEP").ok().map(std::path::PathBuf::from);
-    let mut index = match kept.as_deref().map(std::fs::File::open) {
-        Some(Ok(file)) => opened(&file, &config),
-        _ => HnswIndex::build(&vectors, &config, &BuildWatch::default()).expect("not stopped"),
-    };
-    let build = begun.elapsed().as_secs_f64();
-    if let Some(Ok(file)) = kept.map(std::fs::File::create_new) {
-        let keys = vec![RowKey::default(); vectors.rows()];
-        index::write(&index, &keys, &Identity::default(), file).expect("room on the disk");
-    }
-    let bytes = index.bytes();
-    let rows = vectors.rows();
-    drop(vectors);
-    let about =
-        json!({ "build_s": build, "bytes_a_row": bytes / rows.max(1), "m": m, "ef_construction": ef_construction });
+    let (mut index, rows) = opened(&file, &config);
+    let about = json!({
+        "m": m, "ef_construction": ef_construction, "loaded_s": begun.elapsed().as_secs_f64(),
+        "index_mib": index.bytes() >> 20, "resident_mib": mib("VmRSS:"),
+    });
     let efs = std::env::var("SEARCH_EF").unwrap_or_else(|_| "16,32,64,128,256".to_owned());
     for ef in efs.split(',').map(|ef| ef.parse::<usize>().expect("a number")) {
         index = index.with_ef_search(ef);
@@ -56,9 +44,30 @@ pub fn run(folder: &Path) {
     }
 }
 
-fn opened(file: &std::fs::File, config: &IndexConfig) -> HnswIndex {
-    let length = file.metadata().expect("a file").len();
-    index::read(file, length, config, DIMENSION).expect("whole").index
+/// Builds the index and writes it to `to`.
+fn build(folder: &Path, config: &IndexConfig, to: &Path) {
+    let vectors = matrix(&folder.join("vectors.f32"));
+    let begun = Instant::now();
+    let index = HnswIndex::build(&vectors, config, &BuildWatch::default()).expect("not stopped");
+    let built = begun.elapsed().as_secs_f64();
+    println!("{}", json!({ "rows": vectors.rows(), "built_s": built, "peak_mib": mib("VmHWM:") }));
+    let keys = vec![RowKey::default(); vectors.rows()];
+    let file = File::create_new(to).expect("a new file");
+    index::write(&index, &keys, &Identity::default(), file).expect("room on the disk");
+}
+
+fn opened(path: &Path, config: &IndexConfig) -> (HnswIndex, usize) {
+    let file = File::open(path).expect("the file that was kept");
+    let length = file.metadata().expect("its length").len();
+    let saved = index::read(&file, length, config, DIMENSION).expect("whole");
+    (saved.index, saved.keys.len())
+}
+
+/// A line of what the kernel says about this process, where it says so.
+fn mib(line: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|found| found.strip_prefix(line))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a line of the report says")]

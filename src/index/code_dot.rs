@@ -3,6 +3,8 @@
 
 use pulp::Arch;
 
+use super::fetch::fetch;
+
 /// Sums may wrap, but the callers' scales leave no room for that: see [`super::codes`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CodeDot(Arch);
@@ -67,20 +69,34 @@ impl CodeDot {
 /// Rows at once. Each of them waits for memory, and so they wait together.
 const ROWS: usize = 4;
 
+/// Rows that are asked of memory before they are needed.
+const AHEAD: usize = 2 * ROWS;
+
 /// Not a `map` anywhere: what is not inlined is compiled without the wide instructions.
 #[inline(always)]
 fn each(query: &[i16], plane: &[i8], nodes: &[u32], scores: &mut [i32], four: impl Fn([&[i8]; ROWS]) -> [i32; ROWS]) {
-    for (nodes, scores) in nodes.chunks(ROWS).zip(scores.chunks_mut(ROWS)) {
+    for node in nodes.iter().take(AHEAD) {
+        fetch(row_of(plane, *node, query.len()));
+    }
+    for (at, scores) in scores.chunks_mut(ROWS).enumerate() {
+        for node in nodes.iter().skip(at * ROWS + AHEAD).take(ROWS) {
+            fetch(row_of(plane, *node, query.len()));
+        }
         let mut rows = [&[] as &[i8]; ROWS];
-        for (row, node) in rows.iter_mut().zip(nodes) {
-            let from = *node as usize * query.len();
-            *row = plane.get(from..from + query.len()).unwrap_or_default();
+        for (row, node) in rows.iter_mut().zip(nodes.iter().skip(at * ROWS)) {
+            *row = row_of(plane, *node, query.len());
         }
         let sums = four(rows);
         for (score, sum) in scores.iter_mut().zip(sums) {
             *score = sum;
         }
     }
+}
+
+#[inline(always)]
+fn row_of(plane: &[i8], node: u32, length: usize) -> &[i8] {
+    let from = node as usize * length;
+    plane.get(from..from + length).unwrap_or_default()
 }
 
 /// Sums of whole numbers may be taken in any order, so the compiler needs no lanes spelled out.

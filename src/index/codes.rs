@@ -115,6 +115,12 @@ impl Codes {
         QueryCodes { values, step: scale.recip() }
     }
 
+    /// A node's coarse bytes as a query: for comparing nodes with each other.
+    pub(super) fn query_of(&self, node: u32) -> QueryCodes {
+        let values = self.coarse.row(node as usize).iter().map(|code| i16::from(*code)).collect();
+        QueryCodes { values, step: 256.0 * self.step }
+    }
+
     /// Inner products with the coarse bytes of `nodes`, greater for nearer.
     pub(super) fn scores(&self, query: &QueryCodes, nodes: &[u32], scores: &mut Vec<i32>) {
         self.dot.of_query(&query.values, self.coarse.all(), nodes, scores);

@@ -4,14 +4,15 @@
 //! deleted are walked through and not returned. See [`super::renewal`].
 
 use super::codes::{Codes, QueryCodes, step_for};
-use super::config::{IndexConfig, IndexKind};
+use super::config::{IndexBuilder, IndexConfig, IndexKind};
 use super::file::RowKey;
 use super::flat::{FlatIndex, clamped};
+use super::grow::{Graph, grow};
 use super::hnsw;
 use super::links::Links;
 use super::matrix::VectorMatrix;
 use super::scratch::{self, Scratch};
-use super::walk::walk;
+use super::walk::Ground;
 use super::watch::{BuildWatch, Stopped};
 use super::{Hit, IndexReport, VectorIndex};
 use super::{recall, repair};
@@ -52,18 +53,22 @@ pub struct HnswIndex {
 impl HnswIndex {
     /// Builds the graph on rayon's pool. `config` has no faults.
     pub fn build(vectors: &VectorMatrix, config: &IndexConfig, watch: &BuildWatch) -> Result<Self, Stopped> {
-        let rows = vectors.rows();
         let step = step_for(vectors);
-        let hnsw::Graph { order, mut links } = match rows {
-            // The crate's iterator over the points of an empty graph panics.
-            0 => hnsw::Graph { order: Vec::new(), links: Links::unlinked(config.m, &[0]) },
-            _ => hnsw::build(vectors, step, config, watch)?,
+        let graph = match config.builder {
+            // That crate's iterator over the points of an empty graph panics.
+            IndexBuilder::HnswRs if vectors.rows() > 0 => hnsw::build(vectors, step, config, watch)?,
+            IndexBuilder::HnswRs | IndexBuilder::Batches => grow(vectors, step, config, watch)?,
         };
-        let codes = Codes::encode(vectors, step, &order);
+        Self::of(graph, config, watch)
+    }
+
+    /// Makes an index of a graph: every node can be found then.
+    pub(super) fn of(graph: Graph, config: &IndexConfig, watch: &BuildWatch) -> Result<Self, Stopped> {
+        let Graph { codes, mut links, order: rows } = graph;
         let landmarks = repair::connect(&codes, &mut links);
         watch.go_on()?;
-        let IndexConfig { m, ef_construction, ef_search, .. } = *config;
-        Ok(Self { codes, links, landmarks, rows: order, live: rows, m, ef_construction, ef_search, recall_at_10: 1.0 })
+        let (live, &IndexConfig { m, ef_construction, ef_search, .. }) = (rows.len(), config);
+        Ok(Self { codes, links, landmarks, rows, live, m, ef_construction, ef_search, recall_at_10: 1.0 })
     }
 
     /// Searches with so many candidates from now on.
@@ -125,7 +130,7 @@ impl HnswIndex {
             if ef > MAX_EF || self.linked() == 0 {
                 break;
             }
-            walk(&self.codes, &self.links, &self.landmarks, query, ef, scratch);
+            Ground { codes: &self.codes, links: &self.links }.walk(&self.landmarks, query, ef, scratch);
             let mut found: Vec<u32> = scratch.pool.nodes().filter(|node| self.lives(*node)).take(wanted).collect();
             found.extend(self.scanned(self.linked()..self.rows.len(), query, wanted, scratch));
             if found.len() >= k {
@@ -154,7 +159,9 @@ impl HnswIndex {
             fresh.clear();
             fresh.extend(part.map(|node| node as u32).filter(|node| self.lives(*node)));
             self.codes.scores(query, fresh, scores);
-            fresh.iter().zip(scores.iter()).for_each(|(node, score)| pool.offer(*node, *score));
+            for (node, score) in fresh.iter().zip(scores.iter()) {
+                pool.offer(*node, *score);
+            }
         }
         pool.nodes().collect()
     }
@@ -236,6 +243,6 @@ mod tests {
         watch.stop();
         let built = HnswIndex::build(&random_matrix(2000, 8, 1), &IndexConfig::default(), &watch);
         assert_eq!(built.map(drop), Err(Stopped));
-        assert_eq!(watch.rows(), 1000);
+        assert_eq!(watch.rows(), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! Building a hierarchical navigable small world graph: the one file that names `hnsw_rs`.
+//! Building a graph with `hnsw_rs`, for whoever asks for it by `index.builder` and for comparison: the one file that
+//! uses that crate.
 //!
 //! Its graph is read out and dropped: what is searched and saved are [`Links`], in which a node costs bytes and not
 //! kilobytes. What that crate does not check is checked before: parameters in [`super::config`], finite values and one
@@ -7,8 +8,9 @@
 use hnsw_rs::prelude::{Distance, Hnsw, PointId};
 
 use super::code_dot::CodeDot;
-use super::codes::split;
+use super::codes::{Codes, split};
 use super::config::IndexConfig;
+use super::grow::Graph;
 use super::links::{Links, MAX_LAYERS};
 use super::matrix::VectorMatrix;
 use super::order;
@@ -21,13 +23,6 @@ const FIRST_ROWS: usize = 1_000;
 /// Rows inserted by one parallel call, and between two looks at whether to stop. The crate asks for at least 1,000 a
 /// thread.
 const INSERT_ROWS: usize = 8_192;
-
-/// A graph whose nodes are numbered anew.
-pub(super) struct Graph {
-    /// The row of each node.
-    pub(super) order: Vec<u32>,
-    pub(super) links: Links,
-}
 
 /// 1 less the cosine of vectors given by their coarse bytes, never below 0 (the crate sorts by it and expects that).
 #[derive(Clone, Copy)]
@@ -62,7 +57,8 @@ pub(super) fn build(
         graph.parallel_insert_slice(&part.to_vec());
         watch.inserted(part.len())?;
     }
-    Ok(freeze(&graph, vectors.rows(), config.m))
+    let (order, links) = freeze(&graph, vectors.rows(), config.m);
+    Ok(Graph { codes: Codes::encode(vectors, step, &order), links, order })
 }
 
 fn coarse(vectors: &VectorMatrix, step: f32) -> Plane {
@@ -78,9 +74,9 @@ fn coarse(vectors: &VectorMatrix, step: f32) -> Plane {
 /// Links of one row: its neighbours' rows, layer by layer up to its own.
 type RowLinks = Vec<Vec<u32>>;
 
-/// Reads the links out. A link of an upper layer to a node that is not in that layer is left out: the crate makes a
+/// Reads the order of the nodes and the links out. A link of an upper layer to a node that is not in that layer is left out: the crate makes a
 /// few while its upper layers are still empty.
-fn freeze(graph: &Hnsw<'_, i8, CodeDistance>, rows: usize, m: usize) -> Graph {
+fn freeze(graph: &Hnsw<'_, i8, CodeDistance>, rows: usize, m: usize) -> (Vec<u32>, Links) {
     let mut of_rows: Vec<RowLinks> = vec![Vec::new(); rows];
     for point in graph.get_point_indexation() {
         let PointId(level, _) = point.get_point_id();
@@ -113,5 +109,5 @@ fn freeze(graph: &Hnsw<'_, i8, CodeDistance>, rows: usize, m: usize) -> Graph {
             }
         }
     }
-    Graph { order, links }
+    (order, links)
 }

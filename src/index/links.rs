@@ -1,6 +1,8 @@
 //! The layers of a graph as plain arrays. Nodes are numbered so that those of an upper layer come first: a layer is
 //! the nodes from 0 to its size, and needs no table of its members.
 
+use super::fetch::fetch;
+
 /// Ends a list of links that has room left.
 const NONE: u32 = u32::MAX;
 
@@ -52,6 +54,12 @@ impl Links {
         self.slots(layer, node).iter().copied().take_while(|link| *link != NONE)
     }
 
+    /// Asks the memory for the links of `node`.
+    #[inline(always)]
+    pub(super) fn fetch(&self, layer: usize, node: u32) {
+        fetch(self.slots(layer, node));
+    }
+
     fn slots(&self, layer: usize, node: u32) -> &[u32] {
         let Some(layer) = self.layers.get(layer) else { return &[] };
         let from = node as usize * layer.room;
@@ -70,6 +78,20 @@ impl Links {
             }
             None => false,
         }
+    }
+
+    /// Room for a node's links in a layer.
+    pub(super) fn room(&self, layer: usize) -> usize {
+        self.layers.get(layer).map_or(0, |layer| layer.room)
+    }
+
+    /// Links `node` to these and no others; what there is no room for is left out.
+    pub(super) fn set(&mut self, layer: usize, node: u32, to: &[u32]) {
+        let Some(layer) = self.layers.get_mut(layer) else { return };
+        let from = node as usize * layer.room;
+        let slots = layer.links.get_mut(from..from + layer.room).unwrap_or_default();
+        let to = to.iter().copied().chain(std::iter::repeat(NONE));
+        slots.iter_mut().zip(to).for_each(|(slot, to)| *slot = to);
     }
 
     /// Puts a link in the place of the last one.

@@ -4,11 +4,14 @@ mod code_dot;
 mod codes;
 mod config;
 mod dot;
+mod fetch;
 mod file;
 mod flat;
 mod frozen;
+mod grow;
 mod header;
 mod hnsw;
+mod levels;
 mod links;
 mod matrix;
 mod order;
@@ -17,14 +20,16 @@ mod recall;
 mod renewal;
 mod repair;
 mod scratch;
+mod select;
 mod walk;
 mod watch;
+mod weave;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-pub use config::{IndexChoice, IndexConfig, IndexKind};
+pub use config::{IndexBuilder, IndexChoice, IndexConfig, IndexKind};
 pub use file::{Identity, IndexFileError, RowKey, Saved, read, write};
 pub use flat::FlatIndex;
 pub use frozen::HnswIndex;

@@ -2,7 +2,7 @@
 
 /// Bytes of a cache line, on every CPU that this is likely to run on. A row that begins in the middle of one costs
 /// the memory one line more.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// A matrix of bytes, row-major. Rows are padded with zeros to a multiple of a cache line.
 pub(super) struct Plane {

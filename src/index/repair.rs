@@ -1,12 +1,12 @@
 //! Makes every node of a graph reachable from the first one.
 //!
-//! The builder keeps a node's nearest links when it has too many, whatever that cuts off: of thousands of equal
-//! vectors each is linked to its equals only, and nodes to which nobody links are never found.
+//! A builder that has too many links for a node leaves some out, whatever that cuts off: nodes to which nobody links are
+//! never found. `hnsw_rs` keeps the nearest: of thousands of equal vectors each is then linked to its equals only.
 
 use super::codes::{Codes, QueryCodes};
 use super::links::Links;
 use super::scratch;
-use super::walk::walk;
+use super::walk::Ground;
 
 /// Candidates among which a node with room for one more link is looked for.
 const CANDIDATES: usize = 64;
@@ -70,7 +70,7 @@ fn reach(links: &Links, start: u32, reached: &mut [bool]) -> usize {
 fn link_to(codes: &Codes, links: &mut Links, lost: u32) {
     let query = query_of(codes, lost);
     let near: Vec<u32> = scratch::with(|scratch| {
-        walk(codes, links, &[], &query, CANDIDATES, scratch);
+        Ground { codes, links }.walk(&[], &query, CANDIDATES, scratch);
         scratch.pool.nodes().filter(|node| *node != lost).collect()
     });
     if near.iter().any(|node| links.add(0, *node, lost)) {

@@ -86,17 +86,27 @@ impl Pool {
         self.next = 0;
     }
 
+    /// Says whether it is now the next to follow.
     #[inline(always)]
-    pub(super) fn offer(&mut self, node: u32, score: i32) {
+    pub(super) fn offer(&mut self, node: u32, score: i32) -> bool {
         if self.entries.len() >= self.most {
             if self.entries.last().is_none_or(|worst| worst.score >= score) {
-                return;
+                return false;
             }
             self.entries.pop();
         }
         let at = self.entries.partition_point(|entry| entry.score >= score);
         self.entries.insert(at, Entry { score, node });
+        let leads = at <= self.next;
         self.next = self.next.min(at);
+        leads
+    }
+
+    /// The best node that has not been followed yet.
+    #[inline(always)]
+    pub(super) fn next(&self) -> Option<u32> {
+        let rest = self.entries.get(self.next..)?;
+        rest.iter().map(|entry| entry.node).find(|node| node & FOLLOWED == 0)
     }
 
     /// The best node that has not been followed yet, which it then is.
@@ -108,6 +118,11 @@ impl Pool {
         let node = entry.node;
         entry.node |= FOLLOWED;
         Some(node)
+    }
+
+    /// With their scores, best first.
+    pub(super) fn scored(&self) -> impl Iterator<Item = (i32, u32)> {
+        self.entries.iter().map(|entry| (entry.score, entry.node & !FOLLOWED))
     }
 
     /// Best first.
