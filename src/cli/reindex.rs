@@ -125,29 +125,35 @@ fn as_json(set: &SetName, built: &Built) -> String {
     json!({ "set": set, "changed": built.changed, "report": built.report }).to_string()
 }
 
-fn fit_in_words(report: &BuildReport) -> String {
+/// What the decision model is expected to do, as rows of a table.
+fn fit_rows(report: &BuildReport) -> Vec<(&'static str, String)> {
     let Some(fit) = &report.fit else {
         let why = report.fit_refused.as_deref().unwrap_or("the version was built without one");
-        return format!("none: {why}; the neighbours' vote decides");
+        return vec![("decision model", format!("none: {why}; the neighbours' vote decides"))];
     };
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
-    let mut words = format!("{} right of {} held-out prompts", percent(fit.accuracy), fit.held_out);
+    let found = format!(
+        "{} of {} held-out prompts right, ECE {:.3}, fitted in {:.1} s",
+        percent(fit.accuracy),
+        fit.held_out,
+        fit.calibration_error,
+        fit.seconds
+    );
+    let mut rows = vec![("decision model", found)];
     match &fit.expected {
-        Some(expected) if expected.alone > 0.0 => words.push_str(&format!(
-            "; decides {} alone from confidence {:.2} on, {} of them right (at least {}); {} go to the LLM stage",
-            percent(expected.alone),
-            expected.threshold,
-            percent(expected.accuracy_alone),
-            percent(expected.accuracy_alone_at_least),
-            percent(1.0 - expected.alone),
-        )),
-        Some(_) => words.push_str("; the target cannot be reached: everything goes to the LLM stage"),
-        None => words.push_str("; the policy's bounds on the vote decide what is decided alone"),
+        Some(expected) if expected.alone > 0.0 => {
+            let (right, least) = (percent(expected.accuracy_alone), percent(expected.accuracy_alone_at_least));
+            let alone = format!("{} from confidence {:.2} on", percent(expected.alone), expected.threshold);
+            rows.push(("decides alone", format!("{alone}; {right} of them right, at least {least}")));
+        }
+        Some(_) => rows.push(("decides alone", "nothing: what the policy asks for cannot be reached".to_owned())),
+        None => rows.push(("decides alone", "by the policy's bounds on the vote".to_owned())),
     }
-    if let Some(cost) = fit.expected.and_then(|expected| expected.cost_per_1000) {
-        words.push_str(&format!("; {cost:.2} a 1,000 prompts"));
+    if let Some(expected) = &fit.expected {
+        rows.push(("to the LLM", percent(1.0 - expected.alone)));
+        rows.extend(expected.cost_per_1000.map(|cost| ("cost of 1,000", format!("{cost:.2}"))));
     }
-    words
+    rows
 }
 
 fn as_text(set: &SetName, built: &Built) -> String {
@@ -167,10 +173,9 @@ fn as_text(set: &SetName, built: &Built) -> String {
         ("index", format!("{} in {:.1} s", report.index.as_str(), report.index_seconds)),
         ("recall@10", share(report.recall_at_10)),
         ("agreement", format!("{} (before: {})", share(report.agreement), share(report.previous_agreement))),
-        ("decision model", fit_in_words(report)),
         ("relabelled", report.relabelled.to_string()),
     ];
-    for (what, value) in rows {
+    for (what, value) in rows.into_iter().chain(fit_rows(report)) {
         table.add_row([what.to_owned(), value]);
     }
     let mut text = format!("{set} is live\n{table}");
