@@ -1,5 +1,42 @@
 //! Route decisions that are right and that say how sure they are: fitted from labelled prompts in seconds, applied in
-//! microseconds.
+//! microseconds. It takes embeddings, texts and neighbours; it knows no model, store or network.
+//!
+//! ```text
+//! TrainingSet (routes, prompts, unit embeddings)
+//!   | fit                 folds, three channels, calibration        (refit: one prompt more, the old calibration)
+//! Fitted { DecisionModel, FitReport }
+//!   | choose(model.outcomes(), Target)                              the threshold, and what to expect of it
+//!   | DecisionModel::judge(embedding, text, neighbours)
+//! Judgement (ranking, confidence, in_scope, shortlist)
+//! ```
+//!
+//! # Method
+//!
+//! Three channels give each route a log-probability: a multinomial logistic **head** on the embedding; a **lexical**
+//! one on words and character n-grams; the neighbours' **votes**. Routes' descriptions are one more prompt for the
+//! first two. Their weighted sum is the score; its softmax the posterior. The weights are those under which held-out
+//! prompts are likeliest, pulled towards (1, 0.4, 0.2) where data is little.
+//!
+//! **Held out** means: judged by channels fitted without the prompt's fold, in which its near-duplicates (cosine 0.95,
+//! or equal words) are too. Folds are fitted from zero: started from the fit on all prompts and stopped in
+//! good time, they remember what they should not have seen (half a point of accuracy on CLINC150, 10 a route).
+//! Held-out classifiers had fewer prompts than the final ones, so what is measured is on the low side, most where
+//! prompts are few. Where near-duplicates are farther apart than 0.95, as in CLINC150, it is on the high side.
+//!
+//! **Confidence** is a logistic regression on posterior, margin, agreement of the channels and nearest similarity, with
+//! an offset a route, shrunk. **Scope** is one on the head's energy and the similarity of the five nearest; it learns
+//! from routes that the head was fitted without and from `none` prompts. The **shortlist** is split conformal.
+//!
+//! # Choices
+//!
+//! - The optimiser is our own: L-BFGS in 100 lines, with a preconditioner from the features' second moments whose size
+//!   follows the last step (which halved the iterations). argmin and linfa were not measured beside it: their problems
+//!   are generic over a vector type, and neither takes a preconditioner.
+//! - Fits stop where a step promises less than 0.001 in mean cross-entropy: accuracy is the same as at 0.00005, and
+//!   twice as fast.
+//! - Tried and left: whitened embeddings, linear discriminants (1 to 3 points worse), complement and multinomial naive
+//!   Bayes, Rocchio centroids and ridge regression on n-grams (0.2 to 1 point worse in combination), more than 8,192
+//!   features (no gain at 10 prompts a route).
 
 mod algebra;
 mod binomial;
