@@ -80,7 +80,8 @@ fn groups<'a>(counts: &BTreeMap<(&'a str, &'a str), u64>) -> Vec<Vec<&'a str>> {
         let wrong = if expected == chosen { 0 } else { *rows };
         *of_routes.entry(expected).or_default() += wrong;
         *of_routes.entry(chosen).or_default() += wrong;
-        if wrong > 0 {
+        // Prompts out of scope go everywhere, and would tie everything together.
+        if wrong > 0 && expected != NONE && chosen != NONE {
             *of_pairs.entry((expected.min(chosen), expected.max(chosen))).or_default() += wrong;
         }
     }
@@ -102,7 +103,8 @@ fn groups<'a>(counts: &BTreeMap<(&'a str, &'a str), u64>) -> Vec<Vec<&'a str>> {
     for group in &mut groups {
         group.sort_by(|a, b| wrong(b).cmp(&wrong(a)).then(a.cmp(b)));
     }
-    groups.sort_by_cached_key(|group| (std::cmp::Reverse(errors(group, counts)), group.first().copied()));
+    let none = |group: &[&str]| group.contains(&NONE);
+    groups.sort_by_cached_key(|group| (std::cmp::Reverse(errors(group, counts)), none(group), group.first().copied()));
     groups
 }
 
@@ -124,12 +126,12 @@ mod tests {
         let pairs = [("a", "a"), ("b", "b"), ("c", "a"), ("a", "c"), ("b", "d"), ("", "d"), ("e", "e")];
         let rows: Vec<_> = pairs.iter().map(|(expected, chosen)| outcome(expected, chosen, 1.0)).collect();
         let matrix = Matrix::of(&rows);
-        assert_eq!(matrix.routes, ["a", "c", "d", "(none)", "b", "e"]);
+        assert_eq!(matrix.routes, ["a", "c", "d", "b", "e", "(none)"]);
         assert_eq!(
             matrix.blocks,
-            [(0, 2, 2), (2, 3, 2), (5, 1, 0)].map(|(from, routes, errors)| Block { from, routes, errors })
+            [(0, 2, 2), (2, 2, 1), (4, 1, 0), (5, 1, 0)].map(|(from, routes, errors)| Block { from, routes, errors })
         );
-        assert!(matrix.cells.contains(&Cell { row: 4, column: 2, rows: 1 }));
+        assert!(matrix.cells.contains(&Cell { row: 3, column: 2, rows: 1 }));
     }
 
     #[test]

@@ -112,7 +112,10 @@ fn punctuation(text: &str, lots: &mut Lots) -> String {
     if bare != text && lots.below(2) == 0 && !bare.trim().is_empty() {
         return bare;
     }
-    text.trim_end_matches(sign).to_owned() + chosen(&["?", ".", "!", "...", "??", "!!"], lots)
+    let mut ways: Vec<String> =
+        ["?", ".", "!", "...", "??", "!!"].map(|end| text.trim_end_matches(sign).to_owned() + end).to_vec();
+    ways.retain(|way| way != text);
+    ways.get(lots.below(ways.len())).cloned().unwrap_or(bare)
 }
 
 fn white_space(text: &str, lots: &mut Lots) -> String {

@@ -76,12 +76,12 @@ pub(super) fn calibration(report: &Report) -> Option<Element> {
 }
 
 pub(super) fn confusions(report: &Report) -> Option<Element> {
-    let blocks = matrix::blocks(&report.matrix);
-    if blocks.is_empty() {
+    if report.matrix.routes.is_empty() {
         return None;
     }
     let note = "Rows: the right route; columns: the route that was chosen. Routes that are taken for one another stand \
-        together, the block with the most errors first. Point at a cell for its names.";
+        together, the block with the most errors first; of many routes, that block is shown beside the whole. Point at \
+        a cell for its names.";
     let rows = report.confusions.iter().map(|confusion| {
         vec![
             Datum::Word(route(confusion.expected.as_deref())),
@@ -92,16 +92,12 @@ pub(super) fn confusions(report: &Report) -> Option<Element> {
     });
     let worst = tall(&["right", "chosen", "#prompts", "for example"], rows);
     let section = section("What is taken for what", note);
-    let (first, rest) = match matrix::whole(&report.matrix) {
-        Some(whole) => (whole, blocks),
-        None => (element("div").children(blocks), Vec::new()),
+    let section = match (matrix::worst(&report.matrix), matrix::whole(&report.matrix)) {
+        (Some(worst), Some(whole)) => section.child(beside(worst, whole)),
+        (Some(only), None) | (None, Some(only)) => section.child(only),
+        (None, None) => section,
     };
-    let section = section.child(beside(first, worst));
-    if rest.is_empty() {
-        return Some(section);
-    }
-    let closer = element("h3").text("The worst blocks, closer");
-    Some(section.child(closer).child(element("div").class("beside even").children(rest)))
+    Some(section.child(element("h3").text("Commonest first")).child(worst))
 }
 
 pub(super) fn routes(report: &Report) -> Element {

@@ -1,4 +1,4 @@
-//! The confusion matrix as pictures: the whole without names where there are many routes, and its worst blocks with them.
+//! The confusion matrix as pictures: the whole without names where there are many routes, and its worst block with them.
 
 use super::element::{Element, element};
 use super::plot::svg;
@@ -13,8 +13,6 @@ const CELL: f64 = 30.0;
 /// Of a name: pixels a character.
 const LETTER: f64 = 6.9;
 const MAX_NAME_CHARS: usize = 26;
-/// Blocks that are shown enlarged.
-const BLOCKS: usize = 2;
 
 /// Rows in all of each expected route, for shares.
 fn totals(matrix: &Matrix) -> Vec<u64> {
@@ -27,7 +25,7 @@ fn totals(matrix: &Matrix) -> Vec<u64> {
     totals
 }
 
-/// The whole matrix if there are many routes; `None`: the blocks show all of it.
+/// The whole matrix if there are many routes; `None`: [`worst`] shows all of it.
 pub(super) fn whole(matrix: &Matrix) -> Option<Element> {
     let routes = matrix.routes.len();
     if routes <= NAMED {
@@ -53,15 +51,12 @@ pub(super) fn whole(matrix: &Matrix) -> Option<Element> {
     Some(picture.children(framed.map(|block| square(block.from, block.from, block.routes, "frame"))))
 }
 
-/// The blocks with the most errors, with names and numbers; all of a small matrix.
-pub(super) fn blocks(matrix: &Matrix) -> Vec<Element> {
+/// The block with the most errors, with names and numbers; all of a small matrix. `None`: there is no error in a block.
+pub(super) fn worst(matrix: &Matrix) -> Option<Element> {
     let all = Block { from: 0, routes: matrix.routes.len(), errors: 1 };
-    let shown: Vec<&Block> = if matrix.routes.len() <= NAMED {
-        vec![&all]
-    } else {
-        matrix.blocks.iter().filter(|block| block.errors > 0).take(BLOCKS).collect()
-    };
-    shown.into_iter().filter(|block| block.routes > 0).map(|at| block(matrix, at)).collect()
+    let whole = matrix.routes.len() <= NAMED;
+    let shown = if whole { Some(&all) } else { matrix.blocks.first() };
+    shown.filter(|block| block.routes > 0 && block.errors > 0).map(|at| block(matrix, at))
 }
 
 /// Room for names: beside the cells, above them, and behind the last one, where its slanting name ends.

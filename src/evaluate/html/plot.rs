@@ -58,6 +58,7 @@ impl Plot {
 
 /// A picture without axes.
 pub(super) fn svg(width: f64, height: f64, name: &str) -> Element {
+    let (width, height) = (width.ceil(), height.ceil());
     element("svg")
         .with("viewBox", format!("0 0 {width} {height}"))
         .with("role", "img")

@@ -46,11 +46,14 @@ pub(super) fn references(map: &Map) -> Element {
 
 pub(super) fn out_of_scope(report: &Report) -> Option<Element> {
     let scope = report.out_of_scope.as_ref()?;
+    let precision = match scope.precision.share {
+        Some(share) => format!("of those given none, {} belong to none", percent(Some(share))),
+        None => "no prompt was given none".to_owned(),
+    };
     let note = format!(
-        "Of the prompts that belong to no route, {} were given none; of those given none, {} belong to none. Below: how \
-         well a threshold on each number would tell them apart.",
-        percent(scope.recall.share),
-        percent(scope.precision.share)
+        "Of the prompts that belong to no route, {} were given none; {precision}. Below: how well a threshold on each \
+         number would tell them apart.",
+        percent(scope.recall.share)
     );
     let all = scope.separation.iter().map(|by| ("all", by));
     let kinds = scope.kinds.iter().flat_map(|kind| kind.separation.iter().map(|by| (kind.kind.as_str(), by)));

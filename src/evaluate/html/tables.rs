@@ -25,7 +25,7 @@ impl Datum {
             Self::Bad(text) => cell.class("n bad").text(text),
             Self::Keyed(colour, name) => {
                 let key = element("span").class("key").with("style", format!("background:{colour}"));
-                cell.child(key).text(name)
+                cell.class("keyed").child(key).text(name)
             }
         }
     }

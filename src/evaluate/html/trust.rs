@@ -92,7 +92,7 @@ fn marks(report: &Report) -> Vec<Mark> {
 
 fn risk_at(report: &Report, coverage: f64) -> f64 {
     let points = report.risk.iter().flat_map(|curve| &curve.points);
-    points.filter(|point| point.coverage <= coverage + 1e-9).last().map_or(0.0, |point| point.risk)
+    points.filter(|point| point.coverage <= coverage + 1e-9).next_back().map_or(0.0, |point| point.risk)
 }
 
 fn mark(class: &'static str, x: f64, y: f64) -> Element {

@@ -9,7 +9,7 @@ pub(super) fn write(text: &mut String, bill: &Bill, layout: Layout) {
     let cost = |value: f64| money(value, &bill.currency);
     let mut table = headed(layout, &["1,000 such prompts", "cost", "saved", "goes there"]);
     for at in &bill.alternatives {
-        table.add_row(vec![format!("all to {}", at.target), cost(at.cost), percent(at.saved), String::new()]);
+        table.add_row(vec![format!("all to {}", at.target), cost(at.cost), saved(at.saved), String::new()]);
     }
     table.add_row(vec!["with routing".to_owned(), cost(bill.routed), String::new(), String::new()]);
     for share in &bill.shares {
@@ -37,4 +37,9 @@ pub(super) fn write(text: &mut String, bill: &Bill, layout: Layout) {
     );
     paragraph(text, &misplaced, layout);
     paragraph(text, &assumptions(bill), layout);
+}
+
+/// Of a target that is cheaper than routing there is nothing to save, only quality to lose.
+fn saved(share: Option<f64>) -> String {
+    percent(share.filter(|share| *share >= 0.0))
 }

@@ -10,7 +10,7 @@ use crate::evaluate::routes::RouteScore;
 use crate::evaluate::scope::{OutOfScope, Separation};
 use crate::evaluate::wording::{percent, route};
 
-const BAR_CELLS: usize = 12;
+const BAR_CELLS: usize = 8;
 /// A bar is only drawn where there is room to spare.
 const BAR_FROM_WIDTH: u16 = 80;
 
