@@ -57,7 +57,6 @@ mod metrics;
 mod mix;
 mod model;
 mod neighbours;
-pub mod perturb;
 mod random;
 mod refit;
 mod report;

@@ -1,4 +1,4 @@
-//! A small generator, so that folds and perturbations are the same on every machine and with every release of `rand`.
+//! A small generator, so that folds are the same on every machine and with every release of `rand`.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): 64 bits of state, equidistributed, no bad seeds.
 #[derive(Debug, Clone)]

@@ -20,14 +20,17 @@ pub(super) fn step_back(steps: u8) {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn step_back(_steps: u8) {}
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
     use super::*;
 
+    #[cfg(target_os = "linux")]
     fn niceness() -> i32 {
         rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap()
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_thread_steps_back_alone() {
         let before = niceness();

@@ -91,8 +91,8 @@ fn marks(report: &Report) -> Vec<Mark> {
 }
 
 fn risk_at(report: &Report, coverage: f64) -> f64 {
-    let points = report.risk.iter().flat_map(|curve| &curve.points);
-    points.filter(|point| point.coverage <= coverage + 1e-9).next_back().map_or(0.0, |point| point.risk)
+    let mut points = report.risk.iter().flat_map(|curve| &curve.points);
+    points.rfind(|point| point.coverage <= coverage + 1e-9).map_or(0.0, |point| point.risk)
 }
 
 fn mark(class: &'static str, x: f64, y: f64) -> Element {
