@@ -135,7 +135,7 @@ fn greatest(values: &[f32]) -> f32 {
             *most = if *value > *most { *value } else { *most };
         }
     }
-    most.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| a.max(*b))
+    rest.iter().fold(math::fold(most, f32::max), |a, b| a.max(*b))
 }
 
 /// Replaces each value by e^(value - most); returns their sum.
@@ -149,7 +149,7 @@ fn exponentials<S: Simd>(values: &mut [f32], most: f32) -> f32 {
             *sum += *value;
         }
     }
-    let mut total: f32 = sums.iter().sum();
+    let mut total = math::fold(sums, |a, b| a + b);
     for value in rest {
         *value = math::exp::<S>(*value - most);
         total += *value;

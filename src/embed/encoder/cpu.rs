@@ -39,20 +39,7 @@ pub(super) enum ByteArch {
     #[cfg(target_arch = "x86_64")]
     Avx2(pulp::x86::V3),
     #[cfg(target_arch = "x86_64")]
-    Vnni(crate::vnni::Vnni),
-}
-
-impl ByteArch {
-    /// What its kernel takes off every code.
-    pub fn centre(self) -> f32 {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => crate::byte::CENTRE as f32,
-            #[cfg(target_arch = "x86_64")]
-            Self::Vnni(_) => 0.0,
-            Self::Portable => 0.0,
-        }
-    }
+    Vnni(crate::byte::Vnni),
 }
 
 impl Cpu {
@@ -73,7 +60,7 @@ impl Cpu {
             (None, Some(v3)) => Arch::V3(v3),
             (None, None) => Arch::Scalar,
         };
-        let vnni = v4.and_then(crate::vnni::Vnni::try_new);
+        let vnni = v4.and_then(crate::byte::Vnni::try_new);
         let bytes = match (vnni, v3) {
             (Some(vnni), _) => ByteArch::Vnni(vnni),
             (None, Some(v3)) => ByteArch::Avx2(v3),

@@ -35,14 +35,24 @@ impl Finish {
             Self::Add => each(out, values, bias, |before, sum| before + sum),
             Self::Activate(Activation::Gelu) => each(out, values, bias, |_, sum| math::gelu::<S>(sum)),
             Self::Activate(Activation::GeluTanh) => each(out, values, bias, |_, sum| math::gelu_tanh::<S>(sum)),
-            Self::Activate(Activation::Relu) => each(out, values, bias, |_, sum| if sum > 0.0 { sum } else { 0.0 }),
+            Self::Activate(Activation::Relu) => each(out, values, bias, |_, sum| if sum < 0.0 { 0.0 } else { sum }),
         }
     }
 }
 
+/// Values that are finished together.
+const LANES: usize = 8;
+
 #[inline(always)]
 fn each(out: &mut [f32], values: &[f32], bias: &[f32], finish: impl Fn(f32, f32) -> f32) {
-    for ((out, value), bias) in out.iter_mut().zip(values).zip(bias) {
+    let (chunks, rest) = out.as_chunks_mut::<LANES>();
+    let ((value_chunks, value_rest), (bias_chunks, bias_rest)) = (values.as_chunks::<LANES>(), bias.as_chunks::<LANES>());
+    for ((out, values), bias) in chunks.iter_mut().zip(value_chunks).zip(bias_chunks) {
+        // Of its own, not written in place: the compiler need not ask whether `out` and the others overlap.
+        let finished: [f32; LANES] = std::array::from_fn(|at| finish(out[at], values[at] + bias[at]));
+        *out = finished;
+    }
+    for ((out, value), bias) in rest.iter_mut().zip(value_rest).zip(bias_rest) {
         *out = finish(*out, value + bias);
     }
 }

@@ -6,8 +6,6 @@
 //! warm forward pass. [`CandleBert`] stays as what tests compare with.
 
 mod attention;
-#[cfg(target_arch = "x86_64")]
-mod avx2;
 mod byte;
 mod candle;
 mod cpu;
@@ -21,8 +19,6 @@ mod network;
 mod norm;
 mod shape;
 mod source;
-#[cfg(target_arch = "x86_64")]
-mod vnni;
 mod weights;
 
 use std::ops::Range;

@@ -45,7 +45,7 @@ impl Linear {
         let inputs = weights.len() / outputs.max(1);
         let weights = match precision {
             Precision::F32 => Weights::Float(Panels::of_linear(cpu, weights, inputs, outputs)),
-            Precision::Int8 => Weights::Byte(ByteWeights::of_linear(cpu, weights, inputs, outputs)),
+            Precision::Int8 => Weights::Byte(ByteWeights::of_linear(weights, inputs, outputs)),
         };
         Self { weights, bias, inputs, outputs }
     }
@@ -61,7 +61,7 @@ impl Linear {
             }
             Weights::Byte(weights) => {
                 codes.quantise(cpu, input, self.inputs);
-                byte::Product { input: codes, rows, weights, bias, finish, out }.run(cpu);
+                byte::Product { input: codes, weights, bias, finish, out }.run(cpu);
             }
         }
     }

@@ -80,6 +80,19 @@ pub(super) fn gelu_tanh<S: Simd>(x: f32) -> f32 {
     x * positive / (1.0 + small)
 }
 
+/// Combines all lanes, halves first: the same order, and so the same result, whatever the vectors are.
+#[inline(always)]
+pub(super) fn fold<const N: usize>(mut lanes: [f32; N], combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = N / 2;
+    while half > 0 {
+        for at in 0..half {
+            lanes[at] = combine(lanes[at], lanes[at + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +143,13 @@ mod tests {
             }
         }
         assert_eq!(gelu::<Scalar>(0.0), 0.0);
+    }
+
+    #[test]
+    fn folding_takes_every_lane_once() {
+        assert_eq!(fold([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0], |a, b| a + b), 255.0);
+        assert_eq!(fold([3.0], |a, b| a + b), 3.0);
+        assert_eq!(fold([1.0, 9.0, 2.0, 3.0], f32::max), 9.0);
     }
 
     #[test]

@@ -54,5 +54,5 @@ fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
             *sum += term(*value);
         }
     }
-    sums.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
+    math::fold(sums, |a, b| a + b) + rest.iter().map(|value| term(*value)).sum::<f32>()
 }
