@@ -125,9 +125,17 @@ fn warn_of_known(rows: &[Row], snapshot: &Snapshot) {
     }
 }
 
-/// What the references alone promise: thresholds on the confidences of their verdicts on each other. A route's only prompt
-/// has no others of its route, and says nothing.
+/// What the references alone promise: the thresholds of the decision model; without one, those on the confidences of their
+/// verdicts on each other, in which a route's only prompt has no others of its route, and says nothing.
 fn grounds(snapshot: &Snapshot, verdicts: &[Verdict]) -> Grounds {
+    let routes: BTreeSet<String> = snapshot.routes.iter().map(|route| route.name.to_string()).collect();
+    if let Some(rule) = &snapshot.rule {
+        let threshold = |accuracy_percent: u8| {
+            let chosen = rule.threshold_for(f32::from(accuracy_percent) / 100.0).filter(|chosen| chosen.reached);
+            Threshold { accuracy_percent, confidence: chosen.map(|chosen| chosen.confidence) }
+        };
+        return Grounds { routes, thresholds: TARGETS.into_iter().map(threshold).collect() };
+    }
     let mut sizes = vec![0usize; snapshot.routes.len()];
     for reference in &snapshot.references {
         if let Some(size) = sizes.get_mut(reference.route as usize) {
@@ -139,6 +147,5 @@ fn grounds(snapshot: &Snapshot, verdicts: &[Verdict]) -> Grounds {
         let judged = judged.filter(|(own, _)| sizes.get(own.route as usize).is_some_and(|size| *size > 1));
         judged.filter_map(|(own, verdict)| verdict.winner().map(|(route, confidence)| (confidence, route == own.route)))
     };
-    let routes: BTreeSet<String> = snapshot.routes.iter().map(|route| route.name.to_string()).collect();
     Grounds { routes, thresholds: TARGETS.into_iter().map(|percent| Threshold::fitted(percent, rows())).collect() }
 }
