@@ -113,6 +113,8 @@ pub struct EmbeddingConfig {
     pub instruction_set: Option<InstructionSet>,
     /// Threads; 0: one a core.
     pub workers: usize,
+    /// Whether a prompt that is alone is spread over the cores of idle workers, where that is measured to be faster.
+    pub spread: bool,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,
     /// Longest time that a prompt may wait for a thread; one that would wait longer is refused. A queue that is never
@@ -136,6 +138,7 @@ impl Default for EmbeddingConfig {
             precision: Precision::default(),
             instruction_set: None,
             workers: 0,
+            spread: true,
             queue_capacity: 512,
             max_wait: Duration::from_secs(1),
             batch_tokens: 0,

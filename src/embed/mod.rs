@@ -18,6 +18,7 @@ mod ratio;
 #[cfg(test)]
 mod simulation;
 mod slice;
+mod spread;
 mod stats;
 mod tokenise;
 mod tuning;
@@ -30,6 +31,7 @@ pub use embedder::Embedder;
 pub use embedding::Embedding;
 pub use error::EmbedError;
 pub use queue::{EmbedQueue, EmbedWorkers, Pace, QueueConfig};
+pub use spread::Spread;
 pub use stats::QueueStats;
 pub use tokenise::{TextTokeniser, Tokens};
 pub use tuning::{Tuned, tune};

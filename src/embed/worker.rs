@@ -231,10 +231,21 @@ impl Worker {
             estimated: batch.iter().map(|taken| taken.estimate).sum(),
             counted: rows.iter().map(|row| row.len()).sum(),
         };
-        self.meter.load().begin(self.number, tokens, since, begun);
-        let result = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&rows)))
-            .unwrap_or_else(|_| Err(self.panicked("the forward pass")));
-        self.meter.load().end(self.number, since, result.is_ok(), Instant::now());
+        let alone = {
+            let mut load = self.meter.load();
+            load.begin(self.number, tokens, since, begun);
+            load.is_alone(self.number)
+        };
+        let single = match rows.as_slice() {
+            [row] if alone && self.embedder.spreads(row.len()) => Some(*row),
+            _ => None,
+        };
+        let compute = || match single {
+            Some(row) => self.embedder.embed_together(row).map(|embedding| vec![embedding]),
+            None => self.embedder.embed(&rows),
+        };
+        let result = catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|_| Err(self.panicked("the forward pass")));
+        self.meter.load().end(self.number, since, result.is_ok() && single.is_none(), Instant::now());
         let embeddings = result?;
         if embeddings.len() != rows.len() {
             return Err(EmbedError::WrongCount { expected: rows.len(), found: embeddings.len() });

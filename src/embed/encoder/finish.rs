@@ -46,7 +46,8 @@ const LANES: usize = 8;
 #[inline(always)]
 fn each(out: &mut [f32], values: &[f32], bias: &[f32], finish: impl Fn(f32, f32) -> f32) {
     let (chunks, rest) = out.as_chunks_mut::<LANES>();
-    let ((value_chunks, value_rest), (bias_chunks, bias_rest)) = (values.as_chunks::<LANES>(), bias.as_chunks::<LANES>());
+    let ((value_chunks, value_rest), (bias_chunks, bias_rest)) =
+        (values.as_chunks::<LANES>(), bias.as_chunks::<LANES>());
     for ((out, values), bias) in chunks.iter_mut().zip(value_chunks).zip(bias_chunks) {
         // Of its own, not written in place: the compiler need not ask whether `out` and the others overlap.
         let finished: [f32; LANES] = std::array::from_fn(|at| finish(out[at], values[at] + bias[at]));

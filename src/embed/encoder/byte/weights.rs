@@ -48,8 +48,7 @@ impl ByteWeights {
 }
 
 impl Block {
-    const ZERO: Self =
-        Self { codes: [[0; QUAD * COLUMNS]; QUADS], scales: [0.0; COLUMNS], totals: [0.0; COLUMNS] };
+    const ZERO: Self = Self { codes: [[0; QUAD * COLUMNS]; QUADS], scales: [0.0; COLUMNS], totals: [0.0; COLUMNS] };
 
     fn of(weights: &[f32], (inputs, outputs): (usize, usize), panel: usize, group: usize) -> Self {
         let mut block = Self::ZERO;
