@@ -11,7 +11,7 @@ use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage, follow_spend};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
-    TextTokeniser, tune,
+    Spread, TextTokeniser, tune,
 };
 use crate::grpc;
 use crate::learn::{Learning, RecorderParts};
@@ -96,6 +96,9 @@ pub fn pull_options(config: &Config) -> PullOptions {
     }
 }
 
+/// Most cores that help with one prompt: of more, each has too few tokens to be worth waiting for.
+const MAX_HELPERS: usize = 3;
+
 fn load(
     files: &ModelFiles,
     config: &config::EmbeddingConfig,
@@ -113,8 +116,12 @@ fn load(
     let settings = EncoderConfig { precision: config.precision, instruction_set: config.instruction_set };
     let encoder = Encoder::load(&source, settings)?;
     tracing::info!(precision = config.precision.as_str(), instructions = encoder.instructions(), "encoder loaded");
-    let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();
     let tuned = tune(config.batch_tokens, &tokeniser, &mut encoder.clone())?;
+    let encoder = match config.spread {
+        true => Spread::measured(encoder, threads.saturating_sub(1).min(MAX_HELPERS))?,
+        false => Spread::never(encoder),
+    };
+    let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();
     let batch = BatchLimits { tokens: tuned.batch_tokens, rows: config.batch_prompts };
     let (capacity, max_wait) = (config.queue_capacity, config.max_wait);
     EmbedQueue::start(

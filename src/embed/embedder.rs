@@ -9,6 +9,18 @@ use super::error::EmbedError;
 pub trait Embedder: Send {
     /// One unit vector for each row of token ids. A row is never empty and never longer than the model's maximum.
     fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError>;
+
+    /// Whether [`Self::embed_together`] is faster for one row of so many tokens.
+    fn spreads(&self, _tokens: usize) -> bool {
+        false
+    }
+
+    /// One row, on the cores of the other workers too, which are idle at the moment.
+    fn embed_together(&mut self, row: &[u32]) -> Result<Embedding, EmbedError> {
+        let mut embeddings = self.embed(&[row])?;
+        let found = embeddings.len();
+        embeddings.pop().ok_or(EmbedError::WrongCount { expected: 1, found })
+    }
 }
 
 impl Embedder for Encoder {

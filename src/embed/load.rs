@@ -123,11 +123,18 @@ impl Load {
         }
     }
 
-    /// `worker` ends its pass, which it has prepared since `since`. A pass that failed tells nothing about the cost.
-    pub(super) fn end(&mut self, worker: usize, since: Instant, succeeded: bool, now: Instant) {
+    /// Nothing waits, and no other worker is at work.
+    pub(super) fn is_alone(&self, worker: usize) -> bool {
+        let mut others = self.passes.iter().enumerate().filter(|(number, _)| *number != worker);
+        self.waiting.prompts == 0 && others.all(|(_, pass)| pass.is_none())
+    }
+
+    /// `worker` ends its pass, which it has prepared since `since`. `telling`: whether it tells what a token costs one
+    /// worker, as a pass that failed, or that several cores computed, does not.
+    pub(super) fn end(&mut self, worker: usize, since: Instant, telling: bool, now: Instant) {
         self.advance(now);
         let pass = self.passes.get_mut(worker).and_then(Option::take);
-        if let Some(pass) = pass.filter(|_| succeeded) {
+        if let Some(pass) = pass.filter(|_| telling) {
             let took = now.saturating_duration_since(since).as_secs_f64();
             self.cost.observe(took, pass.tokens.estimated as f64);
             self.counted_cost.observe(took, pass.tokens.counted as f64);
@@ -260,7 +267,9 @@ mod tests {
         check(&load, now, 0, 10, true);
         load.begin(0, pass(100), now, now);
         check(&load, now, 0, 10, false);
+        assert!(load.is_alone(0) && !load.is_alone(1));
         load.begin(1, pass(50), now, now);
+        assert!(!load.is_alone(0) && !load.is_alone(1));
         check(&load, now, 50, 60, false);
         check(&load, now + millis(30), 20, 30, false);
         load.join(90);

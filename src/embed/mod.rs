@@ -19,6 +19,7 @@ mod ratio;
 #[cfg(test)]
 mod simulation;
 mod slice;
+mod spread;
 mod stats;
 mod tokenise;
 mod tuning;
@@ -31,6 +32,7 @@ pub use embedder::Embedder;
 pub use embedding::Embedding;
 pub use error::EmbedError;
 pub use queue::{EmbedQueue, EmbedWorkers, Pace, QueueConfig};
+pub use spread::Spread;
 pub use stats::QueueStats;
 pub use tokenise::{TextTokeniser, Tokens};
 pub use tuning::{Tuned, tune};

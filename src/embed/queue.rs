@@ -230,6 +230,17 @@ mod tests {
             assert!(!batch.iter().any(|row| row.contains(&6)), "bad");
             batch.iter().map(|row| Embedding::normalised(vec![row.len() as f32, 1.0])).collect()
         }
+
+        fn spreads(&self, tokens: usize) -> bool {
+            tokens == 7
+        }
+
+        /// Told apart by an empty row.
+        fn embed_together(&mut self, row: &[u32]) -> Result<Embedding, EmbedError> {
+            let _ = self.seen.send(vec![row.to_vec(), Vec::new()]);
+            let _ = self.leave.recv();
+            Embedding::normalised(vec![row.len() as f32, 1.0])
+        }
     }
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -292,6 +303,29 @@ mod tests {
             self.workers.join();
             self.seen.iter().collect()
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_prompt_is_spread_only_if_it_is_alone_and_long_enough() {
+        let fixture = fixture(4);
+        let first = fixture.urgent("a b c d e a b");
+        let entered = tokio::task::block_in_place(|| fixture.seen.recv_timeout(PATIENCE)).unwrap();
+        assert_eq!(entered, [vec![1, 2, 3, 4, 5, 1, 2], Vec::new()]);
+        // Two that wait go together, then a short one by itself.
+        let others = [fixture.urgent("c b a c b a a"), fixture.urgent("d")];
+        fixture.waiting(2).await;
+        fixture.leave.send(()).unwrap();
+        assert_eq!(first.await.unwrap().unwrap().tokens, 7);
+        let entered = tokio::task::block_in_place(|| fixture.seen.recv_timeout(PATIENCE)).unwrap();
+        assert!(entered.len() == 2 && entered.iter().all(|row| !row.is_empty()), "{entered:?}");
+        fixture.leave.send(()).unwrap();
+        for other in others {
+            assert!(other.await.unwrap().is_ok());
+        }
+        let short = fixture.urgent("e");
+        assert_eq!(tokio::task::block_in_place(|| fixture.seen.recv_timeout(PATIENCE)).unwrap(), [vec![5]]);
+        fixture.leave.send(()).unwrap();
+        assert!(short.await.unwrap().is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -241,10 +241,17 @@ impl Worker {
             estimated: batch.iter().map(|taken| taken.estimate).sum(),
             counted: rows.iter().map(|row| row.len()).sum(),
         };
-        self.begin(batch, tokens, since, begun);
-        let result = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(&rows)))
-            .unwrap_or_else(|_| Err(self.panicked("the forward pass")));
-        self.meter.load().end(self.number, since, result.is_ok(), Instant::now());
+        let alone = self.begin(batch, tokens, since, begun);
+        let single = match rows.as_slice() {
+            [row] if alone && self.embedder.spreads(row.len()) => Some(*row),
+            _ => None,
+        };
+        let compute = || match single {
+            Some(row) => self.embedder.embed_together(row).map(|embedding| vec![embedding]),
+            None => self.embedder.embed(&rows),
+        };
+        let result = catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|_| Err(self.panicked("the forward pass")));
+        self.meter.load().end(self.number, since, result.is_ok() && single.is_none(), Instant::now());
         let embeddings = result?;
         if embeddings.len() != rows.len() {
             return Err(EmbedError::WrongCount { expected: rows.len(), found: embeddings.len() });
@@ -259,11 +266,13 @@ impl Worker {
         batch.iter().map(pooled).collect()
     }
 
-    /// At one stroke its requests no longer wait and are under way: whoever asks in between must find them.
-    fn begin(&self, batch: &[Taken], tokens: PassTokens, since: Instant, begun: Instant) {
+    /// At one stroke its requests no longer wait and are under way: whoever asks in between must find them. Whether
+    /// nothing else waits or is under way.
+    fn begin(&self, batch: &[Taken], tokens: PassTokens, since: Instant, begun: Instant) -> bool {
         let mut load = self.meter.load();
         batch.iter().filter_map(|taken| taken.charge.as_ref()).for_each(|charge| charge.lift_from(&mut load));
         load.begin(self.number, tokens, since, begun);
+        load.is_alone(self.number)
     }
 
     fn answer(&self, taken: Taken, embedding: Embedding, begun: Instant, computed: Duration) {

@@ -1,6 +1,8 @@
 //! Scaled dot-product attention of one sequence, in single precision. Sequences are laid end to end: there is no
 //! padding, and so no mask.
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use crate::cpu::Cpu;
@@ -49,12 +51,14 @@ impl AttentionScratch {
     }
 }
 
-/// Attention of one sequence's tokens to each other.
+/// Attention of some of a sequence's tokens to all of them.
 pub(super) struct Attention<'a> {
     pub heads: Heads,
     /// (tokens, 3 hidden): query, already divided by the root of the head's size, key and value of the sequence.
     pub projected: &'a [f32],
-    /// (tokens, hidden)
+    /// The tokens that attend.
+    pub queries: Range<usize>,
+    /// (queries, hidden)
     pub context: &'a mut [f32],
     pub scratch: &'a mut AttentionScratch,
 }
@@ -72,8 +76,8 @@ impl Attention<'_> {
             keys.fill_transposed(&self.projected[hidden + part..], size, tokens, stride);
             values.fill(&self.projected[2 * hidden + part..], tokens, size, stride);
             let score_stride = keys.padded(tokens);
-            for first in (0..tokens).step_by(QUERIES) {
-                let rows = QUERIES.min(tokens - first);
+            for first in self.queries.clone().step_by(QUERIES) {
+                let rows = QUERIES.min(self.queries.end - first);
                 cpu.arch.dispatch(Product {
                     input: &self.projected[first * stride + part..],
                     input_stride: stride,
@@ -83,10 +87,11 @@ impl Attention<'_> {
                     finish: Finish::Store,
                     out: scores,
                     out_stride: score_stride,
+                    fetch: cpu.fetch,
                 });
                 let scored = &mut scores[..rows * score_stride];
                 cpu.arch.dispatch(Softmax { scores: scored, stride: score_stride, tokens });
-                let at = first * hidden + part;
+                let at = (first - self.queries.start) * hidden + part;
                 cpu.arch.dispatch(Product {
                     input: scores,
                     input_stride: score_stride,
@@ -96,6 +101,7 @@ impl Attention<'_> {
                     finish: Finish::Store,
                     out: &mut self.context[at..],
                     out_stride: hidden,
+                    fetch: cpu.fetch,
                 });
             }
         }

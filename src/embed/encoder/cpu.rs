@@ -30,6 +30,34 @@ pub(super) struct Cpu {
     pub arch: Arch,
     /// For the kernels on bytes, which name their instructions.
     pub bytes: ByteArch,
+    pub fetch: Fetch,
+}
+
+/// Fetches memory into the first cache before it is read: a short batch needs new weights sooner than a CPU foresees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fetch {
+    #[cfg(target_arch = "x86_64")]
+    sse: Option<pulp::core_arch::x86::Sse>,
+}
+
+impl Fetch {
+    fn new() -> Self {
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            sse: pulp::core_arch::x86::Sse::try_new(),
+        }
+    }
+
+    /// The line around an address. Nothing is read: any address does.
+    #[inline(always)]
+    pub fn line<T>(self, address: *const T) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(sse) = self.sse {
+            sse._mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
 }
 
 /// What the kernels on bytes may use.
@@ -66,12 +94,12 @@ impl Cpu {
             (None, Some(v3)) => ByteArch::Avx2(v3),
             (None, None) => ByteArch::Portable,
         };
-        Self { arch, bytes }
+        Self { arch, bytes, fetch: Fetch::new() }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
     fn detect_on_target(_allowed: &dyn Fn(InstructionSet) -> bool) -> Self {
-        Self { arch: Arch::new(), bytes: ByteArch::Portable }
+        Self { arch: Arch::new(), bytes: ByteArch::Portable, fetch: Fetch::new() }
     }
 
     /// For logs: the sets of the float kernels and of those on bytes.

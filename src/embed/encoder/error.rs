@@ -12,6 +12,8 @@ pub enum EncoderError {
     TooManyTokens { tokens: usize, most: usize },
     #[error("the model's forward pass failed")]
     Forward(#[source] candle_core::Error),
+    #[error("a thread that helps with single prompts could not be started")]
+    Helper(#[source] std::io::Error),
     #[error("{path} could not be read")]
     Read {
         path: PathBuf,

@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Fetch};
 use crate::finish::Finish;
 
 /// Rows of a register tile: with two vectors of columns that makes 12 sums, 2 vectors of weights and one of input,
@@ -105,6 +105,30 @@ pub(super) struct Product<'a> {
     /// (rows, outputs), rows `out_stride` apart.
     pub out: &'a mut [f32],
     pub out_stride: usize,
+    pub fetch: Fetch,
+}
+
+/// Fetches the next panel while the tiles of one are computed, in steps of equal size.
+struct Ahead {
+    fetch: Fetch,
+    at: *const u8,
+    /// Bytes.
+    step: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn of(fetch: Fetch, weights: &Panels, panel: usize, rows: usize) -> Self {
+        let row = weights.width * size_of::<f32>();
+        let at = weights.data.as_ptr().cast::<u8>().wrapping_add(panel * weights.inputs * row);
+        Self { fetch, at, step: row / rows.div_ceil(ROWS).max(1) }
+    }
+
+    #[inline(always)]
+    fn go(&mut self) {
+        self.fetch.line(self.at);
+        self.at = self.at.wrapping_add(self.step);
+    }
 }
 
 impl WithSimd for Product<'_> {
@@ -112,17 +136,18 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let panels = self.weights.data.chunks_exact((self.weights.inputs * self.weights.width).max(1));
-        for (panel, weights) in panels.enumerate() {
+        let length = (self.weights.inputs * self.weights.width).max(1);
+        for (panel, weights) in self.weights.data.chunks_exact(length).enumerate() {
+            let mut ahead = Ahead::of(self.fetch, self.weights, panel + 1, self.rows);
             let mut row = 0;
             while row < self.rows {
                 row += match self.rows - row {
-                    ROWS.. => self.tile::<S, 6>(simd, row, panel, weights),
-                    5 => self.tile::<S, 5>(simd, row, panel, weights),
-                    4 => self.tile::<S, 4>(simd, row, panel, weights),
-                    3 => self.tile::<S, 3>(simd, row, panel, weights),
-                    2 => self.tile::<S, 2>(simd, row, panel, weights),
-                    _ => self.tile::<S, 1>(simd, row, panel, weights),
+                    ROWS.. => self.tile::<S, 6>(simd, row, panel, weights, &mut ahead),
+                    5 => self.tile::<S, 5>(simd, row, panel, weights, &mut ahead),
+                    4 => self.tile::<S, 4>(simd, row, panel, weights, &mut ahead),
+                    3 => self.tile::<S, 3>(simd, row, panel, weights, &mut ahead),
+                    2 => self.tile::<S, 2>(simd, row, panel, weights, &mut ahead),
+                    _ => self.tile::<S, 1>(simd, row, panel, weights, &mut ahead),
                 };
             }
         }
@@ -132,13 +157,20 @@ impl WithSimd for Product<'_> {
 impl Product<'_> {
     /// Computes `R` rows of one panel; returns `R`.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&mut self, simd: S, row: usize, panel: usize, weights: &[f32]) -> usize {
+    fn tile<S: Simd, const R: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        panel: usize,
+        weights: &[f32],
+        ahead: &mut Ahead,
+    ) -> usize {
         let inputs = self.weights.inputs;
         let mut rows: [&[f32]; R] = [&[]; R];
         for (r, input) in rows.iter_mut().enumerate() {
             *input = &self.input[(row + r) * self.input_stride..][..inputs];
         }
-        let sums = sums::<S, R>(simd, rows, weights);
+        let sums = sums::<S, R>(simd, rows, weights, ahead);
         let width = 2 * S::F32_LANES;
         let first = panel * width;
         let columns = width.min(self.weights.outputs - first);
@@ -155,7 +187,12 @@ impl Product<'_> {
 
 /// Inner products of `R` rows with two vectors of columns.
 #[inline(always)]
-fn sums<S: Simd, const R: usize>(simd: S, mut rows: [&[f32]; R], weights: &[f32]) -> [[S::f32s; 2]; R] {
+fn sums<S: Simd, const R: usize>(
+    simd: S,
+    mut rows: [&[f32]; R],
+    weights: &[f32],
+    ahead: &mut Ahead,
+) -> [[S::f32s; 2]; R] {
     let (weights, _) = S::as_simd_f32s(weights);
     let (pairs, _) = weights.as_chunks::<2>();
     // One length for all, so that the loop needs no bounds checks.
@@ -164,6 +201,7 @@ fn sums<S: Simd, const R: usize>(simd: S, mut rows: [&[f32]; R], weights: &[f32]
     }
     let mut sums = [[simd.splat_f32s(0.0); 2]; R];
     for (at, pair) in pairs.iter().enumerate() {
+        ahead.go();
         for (row, sums) in rows.iter().zip(&mut sums) {
             let value = simd.splat_f32s(row[at]);
             sums[0] = simd.mul_add_e_f32s(value, pair[0], sums[0]);
@@ -201,7 +239,7 @@ mod tests {
                     let mut out = vec![1.0; rows * outputs];
                     cpu.arch.dispatch(Product {
                         input: &input, input_stride: inputs, rows, weights: weights_packed, bias: &bias,
-                        finish: Finish::Add, out: &mut out, out_stride: outputs,
+                        finish: Finish::Add, out: &mut out, out_stride: outputs, fetch: cpu.fetch,
                     });
                     for (at, found) in out.iter().enumerate() {
                         let (row, output) = (at / outputs, at % outputs);

@@ -19,10 +19,10 @@ mod network;
 mod norm;
 mod shape;
 mod source;
+mod team;
 mod weights;
 
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use candle::CandleBert;
 pub use cpu::InstructionSet;
@@ -31,8 +31,9 @@ pub use linear::Precision;
 pub use source::{BertSource, Pooling};
 
 use self::cpu::Cpu;
-use self::network::{Network, Scratch};
+use self::network::{Alone, Network, Scratch, Sequences};
 use self::shape::Shape;
+use self::team::Team;
 use self::weights::WeightFile;
 
 /// How the encoder computes.
@@ -43,11 +44,13 @@ pub struct EncoderConfig {
     pub instruction_set: Option<InstructionSet>,
 }
 
-/// The encoder of one thread. Clones share the weights, and have memory of their own.
+/// The encoder of one thread. Clones share the weights and the helpers, and have memory of their own.
 pub struct Encoder {
     network: Arc<Network>,
     pooling: Pooling,
     scratch: Scratch,
+    /// Taken by one clone at a time.
+    team: Option<Arc<Mutex<Team>>>,
 }
 
 impl Encoder {
@@ -60,7 +63,7 @@ impl Encoder {
         let cpu = Cpu::detect(config.instruction_set);
         let network = Network::load(cpu, config.precision, shape, &WeightFile::open(&source.weights)?)?;
         let scratch = network.scratch();
-        Ok(Self { network: Arc::new(network), pooling: source.pooling, scratch })
+        Ok(Self { network: Arc::new(network), pooling: source.pooling, scratch, team: None })
     }
 
     /// The instructions that are used, for logs.
@@ -68,37 +71,90 @@ impl Encoder {
         self.network.cpu().describe()
     }
 
+    /// With so many threads that help with single prompts ([`Self::encode_together`]). They sleep until they are needed.
+    ///
+    /// Errors: `Helper` if the system starts no more threads.
+    pub fn with_helpers(self, helpers: usize) -> Result<Self, EncoderError> {
+        let team = match helpers {
+            0 => None,
+            _ => Some(Team::start(&self.network, helpers).map_err(EncoderError::Helper)?),
+        };
+        Ok(Self { team: team.map(|team| Arc::new(Mutex::new(team))), ..self })
+    }
+
     /// One pooled vector, not normalised, for each row of token ids: (batch, hidden).
     ///
+    /// Apart from those vectors, nothing is allocated once a batch of as many tokens, with as long a row, has been seen.
     /// Errors: `TokenOutOfRange`, `NoTokens`, `TooManyTokens`.
     pub fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<f32>>, EncoderError> {
         let sequences = self.network.check(batch)?;
+        Ok(self.encode_alone(&sequences))
+    }
+
+    /// The same for one prompt, by this thread and the helpers, if no other clone has them at the moment. The result is
+    /// the same to the bit.
+    pub fn encode_together(&mut self, prompt: &[u32]) -> Result<Vec<f32>, EncoderError> {
+        let batch = [prompt];
+        let sequences = self.network.check(&batch)?;
+        let shared = self.team.clone();
+        let team = shared.as_ref().and_then(|team| team.try_lock().ok());
+        if let Some(mut team) = team {
+            let mut pool = Pool::new(self.pooling, self.network.hidden());
+            if team.forward(&self.network, &sequences, &mut self.scratch, |row| pool.add(row)).is_ok() {
+                return Ok(pool.finish());
+            }
+        }
+        // Without helpers, or as one of them has ended.
+        let mut vectors = self.encode_alone(&sequences);
+        vectors.pop().ok_or(EncoderError::NoTokens)
+    }
+
+    fn encode_alone(&mut self, sequences: &Sequences<'_>) -> Vec<Vec<f32>> {
         let (pooling, hidden) = (self.pooling, self.network.hidden());
-        let output = self.network.forward(&sequences, &mut self.scratch);
-        let pooled = |span: Range<usize>| pool(&output[span.start * hidden..span.end * hidden], hidden, pooling);
-        Ok(sequences.spans().map(pooled).collect())
+        let Ok(output) = self.network.forward(sequences, &mut Alone, &mut self.scratch);
+        let pooled = |span: std::ops::Range<usize>| {
+            let mut pool = Pool::new(pooling, hidden);
+            output[span.start * hidden..span.end * hidden].chunks_exact(hidden).for_each(|row| pool.add(row));
+            pool.finish()
+        };
+        let mut vectors = Vec::with_capacity(sequences.all().len());
+        vectors.extend(sequences.spans().map(pooled));
+        vectors
     }
 }
 
 impl Clone for Encoder {
     fn clone(&self) -> Self {
-        Self { network: Arc::clone(&self.network), pooling: self.pooling, scratch: self.network.scratch() }
+        let Self { network, pooling, team, .. } = self;
+        Self { network: Arc::clone(network), pooling: *pooling, scratch: network.scratch(), team: team.clone() }
     }
 }
 
-/// One vector of a sequence's output, (tokens, hidden).
-fn pool(output: &[f32], hidden: usize, pooling: Pooling) -> Vec<f32> {
-    match pooling {
-        Pooling::Cls => output[..hidden].to_vec(),
-        Pooling::Mean => {
-            let mut mean = vec![0.0; hidden];
-            for row in output.chunks_exact(hidden) {
-                mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value);
-            }
-            let tokens = (output.len() / hidden) as f32;
-            mean.iter_mut().for_each(|mean| *mean /= tokens);
-            mean
+/// One vector of a sequence's output, which comes row by row.
+struct Pool {
+    pooling: Pooling,
+    sum: Vec<f32>,
+    rows: usize,
+}
+
+impl Pool {
+    fn new(pooling: Pooling, hidden: usize) -> Self {
+        Self { pooling, sum: vec![0.0; hidden], rows: 0 }
+    }
+
+    fn add(&mut self, row: &[f32]) {
+        if self.rows == 0 || self.pooling == Pooling::Mean {
+            self.sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
+        self.rows += 1;
+    }
+
+    fn finish(mut self) -> Vec<f32> {
+        if self.pooling == Pooling::Mean {
+            let rows = self.rows as f32;
+            self.sum.iter_mut().for_each(|sum| *sum /= rows);
+        }
+        self.sum
     }
 }
 

@@ -57,7 +57,10 @@ impl Linear {
         match &self.weights {
             Weights::Float(weights) => {
                 let (input_stride, out_stride) = (self.inputs, self.outputs);
-                cpu.arch.dispatch(float::Product { input, input_stride, rows, weights, bias, finish, out, out_stride });
+                let fetch = cpu.fetch;
+                let product =
+                    float::Product { input, input_stride, rows, weights, bias, finish, out, out_stride, fetch };
+                cpu.arch.dispatch(product);
             }
             Weights::Byte(weights) => {
                 codes.quantise(cpu, input, self.inputs);

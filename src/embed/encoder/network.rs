@@ -1,5 +1,6 @@
 //! The encoder's weights and its forward pass. Sequences of a batch are laid end to end, without padding.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -29,6 +30,32 @@ pub(super) struct Network {
 
 /// The tokens of a batch: every id is in the vocabulary, every sequence has from one to the most positions.
 pub(super) struct Sequences<'a>(&'a [&'a [u32]]);
+
+/// How the threads that compute one batch share it.
+pub(super) trait Meeting {
+    type Error;
+
+    /// The tokens, among all of the batch, that the caller computes.
+    fn own(&self, tokens: usize) -> Range<usize>;
+
+    /// Fills in the keys and values of the tokens of others: `projected` is (tokens, 3 `hidden`), and holds the caller's.
+    fn exchange(&mut self, projected: &mut [f32], hidden: usize) -> Result<(), Self::Error>;
+}
+
+/// One thread for all of it.
+pub(super) struct Alone;
+
+impl Meeting for Alone {
+    type Error = Infallible;
+
+    fn own(&self, tokens: usize) -> Range<usize> {
+        0..tokens
+    }
+
+    fn exchange(&mut self, _projected: &mut [f32], _hidden: usize) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
 
 /// Memory of the forward pass, kept from one to the next.
 pub(super) struct Scratch {
@@ -100,25 +127,38 @@ impl Network {
         }
     }
 
-    /// Computes the last layer's output: (tokens, hidden). A warm `scratch` that has seen as many tokens before is not
-    /// allocated to.
-    pub fn forward<'s>(&self, sequences: &Sequences<'_>, scratch: &'s mut Scratch) -> &'s [f32] {
+    /// Computes the last layer's output for the rows that are `meeting`'s own: (own tokens, hidden). A warm `scratch`
+    /// that has seen as many tokens before is not allocated to.
+    pub fn forward<'s, M: Meeting>(
+        &self,
+        sequences: &Sequences<'_>,
+        meeting: &mut M,
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s [f32], M::Error> {
         let Self { cpu, shape, .. } = self;
         let (cpu, hidden, tokens) = (*cpu, shape.hidden_size, sequences.tokens());
-        scratch.hidden.resize(tokens * hidden, 0.0);
+        let own = meeting.own(tokens);
+        scratch.hidden.resize(own.len() * hidden, 0.0);
         scratch.projected.resize(tokens * 3 * hidden, 0.0);
-        scratch.context.resize(tokens * hidden, 0.0);
-        scratch.wide.resize(tokens * shape.intermediate_size, 0.0);
+        scratch.context.resize(own.len() * hidden, 0.0);
+        scratch.wide.resize(own.len() * shape.intermediate_size, 0.0);
         let Scratch { hidden: state, projected, context, wide, codes, attention } = scratch;
-        codes.reserve(tokens, shape.intermediate_size.max(hidden));
-        self.look_up(sequences, state);
+        codes.reserve(own.len(), shape.intermediate_size.max(hidden));
+        self.look_up(sequences, own.start, state);
         self.norm.apply(cpu, state);
         for layer in &self.layers {
-            layer.projection.apply(cpu, state, codes, projected, Finish::Store);
+            let own_projected = &mut projected[own.start * 3 * hidden..own.end * 3 * hidden];
+            layer.projection.apply(cpu, state, codes, own_projected, Finish::Store);
+            meeting.exchange(projected, hidden)?;
             for span in sequences.spans() {
-                let context = &mut context[span.start * hidden..span.end * hidden];
+                let rows = own.start.max(span.start)..own.end.min(span.end);
+                if rows.is_empty() {
+                    continue;
+                }
+                let context = &mut context[(rows.start - own.start) * hidden..(rows.end - own.start) * hidden];
                 let projected = &projected[span.start * 3 * hidden..span.end * 3 * hidden];
-                Attention { heads: shape.heads(), projected, context, scratch: attention }.run(cpu);
+                let queries = rows.start - span.start..rows.end - span.start;
+                Attention { heads: shape.heads(), projected, queries, context, scratch: attention }.run(cpu);
             }
             layer.attended.apply(cpu, context, codes, state, Finish::Add);
             layer.attended_norm.apply(cpu, state);
@@ -126,13 +166,13 @@ impl Network {
             layer.narrowed.apply(cpu, wide, codes, state, Finish::Add);
             layer.narrowed_norm.apply(cpu, state);
         }
-        state
+        Ok(state)
     }
 
-    /// Adds word and position embeddings.
-    fn look_up(&self, sequences: &Sequences<'_>, state: &mut [f32]) {
+    /// Adds word and position embeddings of as many tokens as `state` has rows, from token `first` on.
+    fn look_up(&self, sequences: &Sequences<'_>, first: usize, state: &mut [f32]) {
         let hidden = self.hidden();
-        let tokens = sequences.0.iter().flat_map(|tokens| tokens.iter().enumerate());
+        let tokens = sequences.0.iter().flat_map(|tokens| tokens.iter().enumerate()).skip(first);
         for ((position, &id), state) in tokens.zip(state.chunks_exact_mut(hidden)) {
             let word = &self.words[id as usize * hidden..][..hidden];
             let position = &self.positions[position * hidden..][..hidden];
@@ -144,6 +184,10 @@ impl Network {
 }
 
 impl Sequences<'_> {
+    pub fn all(&self) -> &[&[u32]] {
+        self.0
+    }
+
     pub fn tokens(&self) -> usize {
         self.0.iter().map(|tokens| tokens.len()).sum()
     }

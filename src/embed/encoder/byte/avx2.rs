@@ -7,23 +7,27 @@
 //! 0.72 for 16 rows and 0.80 for 96, where tiles of 8 rows gave 0.57 and 0.67; without fetching ahead it was 0.59 for
 //! 16.
 
-use std::arch::x86_64::{__m256, __m256i, _MM_HINT_T0};
+use std::arch::x86_64::{__m256, __m256i};
 
 use pulp::x86::V3;
 
 use super::weights::{Block, LINE};
 use super::{COLUMNS, Kernel, QUAD, QUADS, Rows, STEP};
+use crate::cpu::Fetch;
 
 /// Vectors of a panel.
 const VECTORS: usize = COLUMNS / 8;
 
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(pub V3);
+pub(super) struct Avx2 {
+    pub simd: V3,
+    pub fetch: Fetch,
+}
 
 impl Kernel for Avx2 {
     #[inline(always)]
     fn add(self, rows: Rows<'_>, block: &Block, next: &Block, sums: &mut [[f32; COLUMNS]]) {
-        let mut lines = Lines::of(self.0, next, rows.codes.len());
+        let mut lines = Lines::of(self.fetch, next, rows.codes.len());
         for ((codes, scale), sums) in rows.iter().zip(sums) {
             lines.fetch_some();
             // Hidden from the compiler, so that it reads weights where it uses them.
@@ -32,7 +36,7 @@ impl Kernel for Avx2 {
             let values: [__m256; VECTORS] = pulp::cast(*sums);
             let (scales, totals): ([__m256; VECTORS], [__m256; VECTORS]) =
                 (pulp::cast(block.scales), pulp::cast(block.totals));
-            let V3 { avx, fma, .. } = self.0;
+            let V3 { avx, fma, .. } = self.simd;
             let (step, offset) = (avx._mm256_set1_ps(scale.step), avx._mm256_set1_ps(scale.offset));
             let values: [__m256; VECTORS] = std::array::from_fn(|at| {
                 let scaled = avx._mm256_mul_ps(avx._mm256_cvtepi32_ps(products[at]), scales[at]);
@@ -48,7 +52,7 @@ impl Avx2 {
     /// For each column the sum of code x weight.
     #[inline(always)]
     fn products(self, codes: &[u8; QUAD * QUADS], weights: &[[u8; QUAD * COLUMNS]; QUADS]) -> [__m256i; VECTORS] {
-        let V3 { avx, avx2, .. } = self.0;
+        let V3 { avx, avx2, .. } = self.simd;
         let ones = avx._mm256_set1_epi16(1);
         let mut sums: [__m256i; VECTORS] = pulp::cast([0u8; 32 * VECTORS]);
         let (steps, _) = codes.as_chunks::<{ QUAD * STEP }>();
@@ -70,26 +74,24 @@ impl Avx2 {
     }
 }
 
-/// The lines of memory of a block, fetched in equal parts while some rows are computed: a short batch needs new
-/// weights sooner than the CPU foresees.
+/// The lines of memory of a block, fetched in equal parts while some rows are computed.
 struct Lines {
-    simd: V3,
-    at: *const i8,
+    fetch: Fetch,
+    at: *const u8,
     /// A row.
     share: usize,
 }
 
 impl Lines {
     #[inline(always)]
-    fn of(simd: V3, block: &Block, rows: usize) -> Self {
-        Self { simd, at: std::ptr::from_ref(block).cast(), share: Block::LINES.div_ceil(rows.max(1)) }
+    fn of(fetch: Fetch, block: &Block, rows: usize) -> Self {
+        Self { fetch, at: std::ptr::from_ref(block).cast(), share: Block::LINES.div_ceil(rows.max(1)) }
     }
 
     #[inline(always)]
     fn fetch_some(&mut self) {
         for _ in 0..self.share {
-            // Never read, only fetched: an address past the block does no harm.
-            self.simd.sse._mm_prefetch::<_MM_HINT_T0>(self.at);
+            self.fetch.line(self.at);
             self.at = self.at.wrapping_add(LINE);
         }
     }

@@ -4,8 +4,8 @@
 //! Seven bits, because AVX2 adds two products of bytes in 16 bits: 127 x (127 + 127) just fits. Eight products still
 //! fit where neither the positive nor the negative ones of their weights add up to more than [`LANE`], and the scales
 //! of the weights are chosen such that they do not. So the sums are exact, and the same on every CPU. Groups of 64
-//! inputs make up for the bits: an outlier spoils the scale of its group only. Against single precision, one scale a
-//! row gave a mean cosine of 0.9935 where groups gave 0.9992.
+//! inputs make up for the bits: an outlier spoils the scale of its group only. Simulated on 260 prompts, one scale a row gave
+//! a mean cosine to single precision of 0.9935, groups 0.9992.
 
 mod activations;
 #[cfg(target_arch = "x86_64")]

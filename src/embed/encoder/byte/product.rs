@@ -2,6 +2,8 @@
 
 use pulp::{Simd, WithSimd};
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Avx2;
 use super::plain::Plain;
 use super::{Activations, ByteWeights, COLUMNS, Kernel, Rows};
 use crate::cpu::{ByteArch, Cpu};
@@ -24,7 +26,7 @@ impl Product<'_> {
     pub fn run(self, cpu: Cpu) {
         match cpu.bytes {
             #[cfg(target_arch = "x86_64")]
-            ByteArch::Avx2(simd) => simd.vectorize(WithAvx2(self, simd)),
+            ByteArch::Avx2(simd) => simd.vectorize(WithAvx2(self, Avx2 { simd, fetch: cpu.fetch })),
             #[cfg(target_arch = "x86_64")]
             ByteArch::Vnni(vnni) => vnni.run(self),
             ByteArch::Portable => cpu.arch.dispatch(Portable(self)),
@@ -66,7 +68,7 @@ impl Product<'_> {
 
 /// A closure for [`pulp::x86::V3::vectorize`].
 #[cfg(target_arch = "x86_64")]
-struct WithAvx2<'a>(Product<'a>, pulp::x86::V3);
+struct WithAvx2<'a>(Product<'a>, Avx2);
 
 #[cfg(target_arch = "x86_64")]
 impl pulp::NullaryFnOnce for WithAvx2<'_> {
@@ -74,7 +76,7 @@ impl pulp::NullaryFnOnce for WithAvx2<'_> {
 
     #[inline(always)]
     fn call(self) {
-        self.0.with_kernel::<pulp::x86::V3>(super::avx2::Avx2(self.1));
+        self.0.with_kernel::<pulp::x86::V3>(self.1);
     }
 }
 
