@@ -159,7 +159,13 @@ fn cached_decisions(c: &mut Criterion) {
     let (snapshot, served) = (snapshot(), SnapshotCell::default());
     served.publish(Arc::clone(&snapshot));
     let cascade = Cascade::new(queue, None).caching(ExactCache::new(&CacheConfig::default(), served));
-    let options = ClassifyOptions { neighbours: 5, allow_llm: true, deadline: None, purpose: Purpose::Answer };
+    let options = ClassifyOptions {
+        neighbours: 5,
+        allow_llm: true,
+        deadline: None,
+        purpose: Purpose::Answer,
+        target_accuracy: None,
+    };
     let mut group = c.benchmark_group("cached_decision");
     for bytes in [100, 1_000, 10_000, 100_000] {
         let text = &SENTENCE.repeat(bytes / SENTENCE.len() + 1)[..bytes];

@@ -1,12 +1,12 @@
 //! What the loop that learns is worth: CLINC150's training prompts come in random order to a set of five prompts a route;
-//! an LLM that knows the true label is asked when the neighbours are unsure, and what it says is learned.
+//! an LLM that knows the true label is asked when the first stage is unsure, and what it says is learned.
 //!
 //! Real pieces all through: embedding, cascade with the LLM stage, proposals in an SQLite store, the rule of acceptance
 //! (one verdict is enough: this LLM does not err), builds of a version from the draft. After every `--publish-every`
 //! prompts the rule is applied and the draft published. Prints a JSON line for each such round:
 //!
 //! `seen`: prompts so far; `llm_share`: of the round's decisions; `alone_accuracy`: of the round's prompts that were decided
-//! without the LLM; `accuracy`: of all the round's decisions; `test_accuracy`: of the neighbours' vote by itself, on
+//! without the LLM; `accuracy`: of all the round's decisions; `test_accuracy`: of the decision model by itself, on
 //! prompts that never come; `references`: in the version that decided; `open`: proposals that were not accepted.
 //!
 //! Command: `cargo bench --bench learning -- [--prompts N] [--publish-every N] [--test N] [--seed N] [--data FOLDER]`. Skips
@@ -25,7 +25,7 @@ use futures_util::{StreamExt, stream};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use semroute::classify::{Cascade, ClassifyOptions, Decision, LlmConfig, LlmStage, Purpose, vote};
+use semroute::classify::{Cascade, ClassifyOptions, Decision, LlmConfig, LlmStage, Purpose, VOTERS};
 use semroute::embed::{
     BatchLimits, BertSource, EmbedQueue, EmbedWorkers, Embedder, Embedding, Encoder, EncoderConfig, Precision,
     QueueConfig, TextTokeniser,
@@ -112,7 +112,7 @@ fn embedder(files: &ModelFiles) -> (EmbedQueue, EmbedWorkers) {
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();
     let batch = BatchLimits { tokens: 512, rows: 64 };
-    let queue = QueueConfig { capacity: 4_096, max_wait: Duration::from_secs(600), batch, pace: None };
+    let queue = QueueConfig { capacity: 4_096, max_wait: Duration::from_secs(600), batch, niceness: 0, pace: None };
     EmbedQueue::start(&tokeniser, embedders, queue).expect("it starts")
 }
 
@@ -135,9 +135,15 @@ impl Simulation {
 
     async fn decide(&self, snapshot: &Arc<Snapshot>, row: &LabelledText) -> (Decision, bool) {
         let prompt = Prompt::from_text(&row.text, 1 << 20).expect("a prompt");
-        let options = ClassifyOptions { neighbours: 5, allow_llm: true, deadline: None, purpose: Purpose::Answer };
+        let options = ClassifyOptions {
+            neighbours: 5,
+            allow_llm: true,
+            deadline: None,
+            purpose: Purpose::Answer,
+            target_accuracy: None,
+        };
         let decided = self.cascade.decide(Arc::clone(snapshot), &prompt, options).await.expect("it decides");
-        let right = decided.route().is_some_and(|route| route.name.as_str() == row.label);
+        let right = decided.route().is_some_and(|route| route.name == row.label);
         (decided, right)
     }
 
@@ -166,19 +172,20 @@ impl Simulation {
     }
 }
 
-fn test_accuracy(snapshot: &Snapshot, test: &[(String, Embedding)]) -> f64 {
-    let right = test.iter().filter(|(label, embedding)| {
-        let scores = vote(&snapshot.nearest(embedding, semroute::classify::VOTERS));
-        let winner = scores.first().and_then(|first| snapshot.route(first.route));
-        winner.is_some_and(|route| route.name.as_str() == label)
+fn test_accuracy(snapshot: &Snapshot, test: &[(LabelledText, Embedding)]) -> f64 {
+    let right = test.iter().filter(|(row, embedding)| {
+        let neighbours = snapshot.nearest(embedding, VOTERS);
+        let judged = snapshot.judge(embedding, &row.text, &neighbours);
+        let winner = judged.and_then(|judged| judged.ranking.first().map(|(route, _)| *route));
+        winner.and_then(|route| snapshot.route(route)).is_some_and(|route| route.name == row.label)
     });
     right.count() as f64 / test.len().max(1) as f64
 }
 
-async fn embed(queue: &EmbedQueue, rows: &[LabelledText]) -> Vec<(String, Embedding)> {
+async fn embed(queue: &EmbedQueue, rows: &[LabelledText]) -> Vec<(LabelledText, Embedding)> {
     let embedded = stream::iter(rows).map(|row| async move {
         let embedded = queue.embed_patiently(row.text.as_str().into()).await.expect("it embeds");
-        (row.label.clone(), embedded.embedding)
+        (row.clone(), embedded.embedding)
     });
     embedded.buffered(AT_ONCE).collect().await
 }
@@ -188,7 +195,7 @@ async fn prepare(store: &dyn Store, set: &SetName, mut rows: Vec<LabelledText>, 
     rows.shuffle(&mut StdRng::seed_from_u64(seed));
     let edit = SetEdit { name: set.clone(), description: String::new(), policy: SetPolicy::default() };
     store.upsert_set(&edit, Precondition::None).await.expect("the set is made");
-    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut taken: BTreeMap<RouteName, usize> = BTreeMap::new();
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for row in rows {
         let count = taken.entry(row.label.clone()).or_default();
@@ -196,17 +203,12 @@ async fn prepare(store: &dyn Store, set: &SetName, mut rows: Vec<LabelledText>, 
         if *count <= START { first.push(row) } else { rest.push(row) }
     }
     for label in taken.keys() {
-        let route = Route::named(RouteName::new(label).expect("a label is a name"));
+        let route = Route::named(label.clone());
         store.upsert_route(set, &route, Precondition::None).await.expect("the route is made");
     }
     let edits: Vec<PromptEdit> = first
         .into_iter()
-        .map(|row| PromptEdit {
-            id: None,
-            route: RouteName::new(&row.label).expect("a label is a name"),
-            text: row.text,
-            precondition: Precondition::None,
-        })
+        .map(|row| PromptEdit { id: None, route: row.label, text: row.text, precondition: Precondition::None })
         .collect();
     store.upsert_prompts(set, &edits).await.expect("the prompts are written");
     rest
@@ -217,7 +219,7 @@ async fn simulate(plan: Plan, files: ModelFiles, train: Vec<LabelledText>, test:
     let store = SqliteStore::open(&folder.path().join("semroute.db")).await.expect("a store");
     let store: Arc<dyn Store> = Arc::new(store);
     let set = SetName::new("clinc150").expect("a name");
-    let oracle = Oracle(train.iter().map(|row| (words_of(&row.text).to_string(), row.label.clone())).collect());
+    let oracle = Oracle(train.iter().map(|row| (words_of(&row.text).to_string(), row.label.to_string())).collect());
     let rows = prepare(store.as_ref(), &set, train, plan.seed).await;
 
     let (queue, _workers) = embedder(&files);
