@@ -3,23 +3,26 @@
 //! Every step can be killed: frozen prompts and embeddings are saved as they come, the next build takes up where
 //! this one stopped, and until the last step the version before stays live.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use semroute_decision::{DecisionModel, FitConfig};
 
 use super::error::BuildError;
-use super::fitting::{self, Fit, FitInput};
+use super::fitting::{self, Fit, FitInput, Previous};
 use super::indexes::IndexFolder;
 use super::indexing::{Indexing, watched};
 use super::progress::BuildProgress;
-use super::report::BuildReport;
+use super::report::{BuildReport, FitSummary};
 use super::{check, load};
 use crate::embed::EmbedQueue;
 use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::words_of;
 use crate::reference::{
-    Fallback, Fingerprint, ReferenceSet, Revision, SetName, SetVersion, Snapshot, Store, StoreError, TextHash, Version,
+    Fallback, Fingerprint, ReferenceSet, Revision, RouteName, SetName, SetVersion, Snapshot, Store, StoreError,
+    TextHash, Version,
 };
 
 /// Texts embedded between two saves: what a kill can cost.
@@ -132,7 +135,11 @@ impl Builder {
         let indexing = Instant::now();
         // Whoever asks for everything anew does not get an old graph.
         let before = live.as_ref().filter(|_| !request.all && !request.rebuild).map(|live| live.version);
-        let Indexed { snapshot, agreement, fit } = self.index(version.clone(), before, progress).await?;
+        let previous = match live.as_ref().filter(|_| before.is_some()) {
+            Some(live) => self.previous(live, &version).await?,
+            None => None,
+        };
+        let Indexed { snapshot, agreement, fit } = self.index(version.clone(), before, previous, progress).await?;
         let index_seconds = indexing.elapsed().as_secs_f64();
         let (relabelled, relabelled_examples) = match &live {
             Some(live) => check::relabelled(self.store.as_ref(), live, &snapshot).await?,
@@ -206,7 +213,7 @@ impl Builder {
         progress: &dyn BuildProgress,
     ) -> Result<Arc<Snapshot>, BuildError> {
         progress.indexing(version.prompts);
-        let Indexed { snapshot, .. } = self.index(version, None, progress).await?;
+        let Indexed { snapshot, .. } = self.index(version, None, None, progress).await?;
         Ok(Arc::new(snapshot))
     }
 
@@ -298,11 +305,28 @@ impl Builder {
             .await
     }
 
+    /// What a refit may start from: the routes and what is said of them must be the same.
+    async fn previous(&self, live: &SetVersion, version: &SetVersion) -> Result<Option<Previous>, BuildError> {
+        let said = |version: &SetVersion| -> BTreeMap<RouteName, String> {
+            version.routes.iter().map(|route| (route.name.clone(), route.description.clone())).collect()
+        };
+        let small = version.prompts as usize <= FitConfig::default().max_rows;
+        if !small || live.model != self.model || said(live) != said(version) {
+            return Ok(None);
+        }
+        let Some(summary) = report_of(live).and_then(|report| report.fit) else { return Ok(None) };
+        let bytes = self.store.decision_model(&live.set, live.version).await?.unwrap_or_default();
+        let Ok(model) = DecisionModel::from_bytes(&bytes) else { return Ok(None) };
+        let changed = summary.changed + check::changed(self.store.as_ref(), live, version).await?;
+        Ok(Some(Previous { model, summary: FitSummary { changed, ..summary } }))
+    }
+
     /// The index and the decision model of a version; both are taken over if they are there and fit.
     async fn index(
         &self,
         version: SetVersion,
         before: Option<Version>,
+        previous: Option<Previous>,
         progress: &dyn BuildProgress,
     ) -> Result<Indexed, BuildError> {
         let mut rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
@@ -320,7 +344,14 @@ impl Builder {
             let vectors = Arc::clone(&rows.vectors);
             let snapshot = indexing.make(rows, before, watch)?;
             let agreement = check::agreement(&snapshot, &vectors);
-            let mut fit = fitting::fitted(&input, &snapshot.references, &vectors, watch)?;
+            let refitted = match previous {
+                Some(previous) => fitting::refitted(&input, previous, &snapshot.references, &vectors, watch)?,
+                None => None,
+            };
+            let mut fit = match refitted {
+                Some(fit) => fit,
+                None => fitting::fitted(&input, &snapshot.references, &vectors, watch)?,
+            };
             let snapshot = Snapshot { rule: fit.rule.take(), ..snapshot };
             Ok(Indexed { snapshot, agreement, fit })
         };

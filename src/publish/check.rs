@@ -7,7 +7,7 @@ use super::report::{MAX_RELABELLED_SHOWN, Relabelled};
 use crate::classify::{VOTERS, vote};
 use crate::embed::Embedding;
 use crate::index::VectorMatrix;
-use crate::reference::{ReferenceId, RouteIndex, SetVersion, Snapshot, Store, TextHash};
+use crate::reference::{ReferenceId, RouteIndex, RouteName, SetVersion, Snapshot, Store, TextHash};
 
 /// Prompts whose vote is taken, evenly spread over the set.
 const SAMPLE: usize = 2_000;
@@ -30,6 +30,24 @@ pub(super) fn agreement(snapshot: &Snapshot, vectors: &VectorMatrix) -> Option<f
         agreed += usize::from(vote(&neighbours).first().is_some_and(|first| first.route == reference.route));
     }
     Some(agreed as f32 / asked.max(1) as f32)
+}
+
+/// How many prompts of two versions stand in one of them only, or with another route.
+pub(super) async fn changed(store: &dyn Store, before: &SetVersion, now: &SetVersion) -> Result<u64, BuildError> {
+    let (mut old, new) = (routes_by_text(store, before).await?, routes_by_text(store, now).await?);
+    let differing = new.iter().filter(|(text, route)| old.remove(*text).as_ref() != Some(*route)).count();
+    Ok((differing + old.len()) as u64)
+}
+
+async fn routes_by_text(store: &dyn Store, version: &SetVersion) -> Result<HashMap<TextHash, RouteName>, BuildError> {
+    let mut routes = HashMap::with_capacity(version.prompts as usize);
+    let mut after: Option<ReferenceId> = None;
+    loop {
+        let page = store.version_texts(&version.set, version.version, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(routes) };
+        after = Some(last.id.clone());
+        routes.extend(page.into_iter().map(|prompt| (TextHash::of(&prompt.text), prompt.route)));
+    }
 }
 
 /// Texts that the version before had under another route: how many, and the first of them.

@@ -63,6 +63,9 @@ pub struct FitSummary {
     /// What the policy's target or costs lead to; `None`: the bounds on the vote decide.
     pub expected: Option<Expectation>,
     pub warnings: Vec<String>,
+    /// Prompts that came, went or changed their route since these figures were taken. The model has learned them.
+    #[serde(default)]
+    pub changed: u64,
     /// Size of the model.
     pub bytes: u64,
     pub seconds: f64,
@@ -96,14 +99,6 @@ pub struct Expectation {
 impl FitSummary {
     /// `names`: of the routes, in the order of the fit.
     pub(super) fn of(report: &FitReport, rule: &DecisionRule, names: &[&str], bytes: usize, took: Duration) -> Self {
-        let expected = rule.threshold().map(|threshold| Expectation {
-            threshold: f64::from(threshold.confidence),
-            reached: threshold.reached,
-            alone: threshold.expected.alone,
-            accuracy_alone: threshold.expected.accuracy_alone,
-            accuracy_alone_at_least: threshold.expected.accuracy_alone_at_least,
-            cost_per_1000: threshold.expected.cost_per_1000,
-        });
         let reliability = report.reliability.iter().map(|bin| ReliabilityBin {
             from: bin.from,
             prompts: bin.prompts as u64,
@@ -120,11 +115,25 @@ impl FitSummary {
             scope_auroc_none: report.scope_auroc_none,
             shortlist_coverage: report.shortlist.coverage,
             shortlist_length: report.shortlist.mean_length,
-            expected,
+            expected: Expectation::of(rule),
             warnings: report.warnings.iter().map(|warning| in_words(warning, names)).collect(),
+            changed: 0,
             bytes: bytes as u64,
             seconds: took.as_secs_f64(),
         }
+    }
+}
+
+impl Expectation {
+    pub(super) fn of(rule: &DecisionRule) -> Option<Self> {
+        rule.threshold().map(|threshold| Self {
+            threshold: f64::from(threshold.confidence),
+            reached: threshold.reached,
+            alone: threshold.expected.alone,
+            accuracy_alone: threshold.expected.accuracy_alone,
+            accuracy_alone_at_least: threshold.expected.accuracy_alone_at_least,
+            cost_per_1000: threshold.expected.cost_per_1000,
+        })
     }
 }
 

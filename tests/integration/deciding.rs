@@ -28,7 +28,9 @@ async fn publish(server: &TestServer) -> pb::BuildReport {
 
 async fn write(server: &TestServer, route: &str, texts: &[&str]) {
     let mut references = server.references().await;
-    let route = pb::Route { name: route.to_owned(), ..pb::Route::default() };
+    // As the small set describes its routes.
+    let description = format!("about {route}");
+    let route = pb::Route { name: route.to_owned(), description, ..pb::Route::default() };
     let request = pb::UpsertRouteRequest { set: SET.to_owned(), route: Some(route.clone()), expected_revision: None };
     references.upsert_route(request).await.unwrap();
     let prompts = texts.iter().map(|text| pb::ReferencePromptWrite {
@@ -161,4 +163,32 @@ async fn the_stored_model_decides_and_a_damaged_one_is_fitted_again() {
     bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.unwrap();
     let voted = decide(&server, prompt, None).await;
     assert_eq!((voted.confidence, voted.threshold, voted.route.as_str()), (None, None, "translation"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_more_is_learned_without_a_whole_fit() {
+    let server = setup(0.5).start().await;
+    let whole = publish(&server).await.fit.unwrap();
+    assert_eq!((whole.held_out, whole.changed), (32, 0));
+
+    let prompt = "how many litres fit into a barrel of wine";
+    let before = decide(&server, prompt, None).await;
+    write(&server, "cooking", &["how many litres of wine fit into a barrel"]).await;
+    let more = publish(&server).await.fit.unwrap();
+    assert_eq!((more.held_out, more.changed), (32, 1), "the figures are those of the last whole fit");
+    let after = decide(&server, prompt, None).await;
+    let cooking = |decision: &pb::Decision| {
+        let score = decision.alternatives.iter().find(|score| score.route == "cooking");
+        score.and_then(|score| score.probability).unwrap()
+    };
+    assert!(cooking(&after) > cooking(&before), "{before:?} {after:?}");
+
+    // More than a twentieth has changed by now, or somebody wants it all anew.
+    write(&server, "maths", &["what is 5 squared", "how much is a third of 90"]).await;
+    let whole = publish(&server).await.fit.unwrap();
+    assert_eq!((whole.held_out, whole.changed), (35, 0));
+    let described = pb::Route { name: "maths".to_owned(), description: "sums".to_owned(), ..pb::Route::default() };
+    let request = pb::UpsertRouteRequest { set: SET.to_owned(), route: Some(described), expected_revision: None };
+    server.references().await.upsert_route(request).await.unwrap();
+    assert_eq!(publish(&server).await.fit.unwrap().changed, 0);
 }

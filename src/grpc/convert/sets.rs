@@ -332,6 +332,7 @@ impl From<FitSummary> for pb::FitSummary {
                 cost_per_1000: expected.cost_per_1000,
             }),
             warnings: fit.warnings,
+            changed: fit.changed,
             bytes: fit.bytes,
             seconds: fit.seconds,
         }
