@@ -1,7 +1,8 @@
 //! semroute: a semantic router for LLM prompts.
 //!
-//! A prompt comes in over gRPC. It is embedded on this machine's CPU, the nearest labelled reference prompts vote for
-//! a route, an LLM is asked only if the vote is unsure, and the prompt goes to the provider that the route maps to.
+//! A prompt comes in over gRPC. It is embedded on this machine's CPU, the decision model that was fitted
+//! to the labelled reference prompts judges it together with the nearest of them, an LLM is asked only if that is not sure
+//! enough, and the prompt goes to the provider that the route maps to.
 //!
 //! # The way through
 //!
@@ -14,7 +15,8 @@
 //! embed::Embedding             finite, unit norm
 //!   | reference::Snapshot      exact scan or HNSW
 //! Vec<reference::Neighbour>
-//!   | classify::Cascade        vote; if unsure the LLM stage; else the set's policy
+//!   | semroute_decision        the snapshot's decision model: routes with probabilities, confidence, scope
+//!   | classify::Cascade        the policy's threshold; if unsure the LLM stage; else the set's policy
 //! classify::Decision  -------> pb::RouteResponse
 //!   | routing::RoutingTable    ordered targets, and those refused
 //! routing::Plan
@@ -23,7 +25,7 @@
 //! ```
 //!
 //! Beside it, never on the request path: references API or `semroute reindex` -> [`reference::Store`] (a frozen
-//! version) -> [`publish::Builder`] (embed, index, check) -> [`reference::Snapshot`] -> one atomic swap in
+//! version) -> [`publish::Builder`] (embed, index, fit, check) -> [`reference::Snapshot`] -> one atomic swap in
 //! [`reference::SnapshotCell`]. [`publish::LiveSets`] follows what any process publishes. And back: verdicts of the LLM
 //! stage and corrections by clients -> [`learn::Learning`] -> proposals in the store -> the set's draft.
 //!
@@ -46,16 +48,17 @@
 //! | `dispatch` | `routing`, `provider` | |
 //! | `routing` | `reference`, `provider` | |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
-//! | `reference` | `embed`, `index` | |
+//! | `reference` | `embed`, `index`, `decision` | |
 //! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`), pulp |
 //! | `embed` | `model` | tokenizers |
 //! | `embed/encoder` (the crate `semroute-encoder`) | nothing | candle, pulp |
+//! | `decision` (the crate `semroute-decision`) | nothing | |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
 //! is needed without any embedding, and `publish`, because building a version needs the vote of `classify`, which
-//! stands above `reference`. The encoder is a crate of its own, because its loops want optimisation in every profile and
-//! the rest wants to compile fast.
+//! stands above `reference`. The encoder and the decision model are crates of their own, because their loops want
+//! optimisation in every profile and the rest wants to compile fast.
 //!
 //! # Invariants
 //!
@@ -64,7 +67,8 @@
 //! 2. An embedding is finite, of norm 1 and of its snapshot's dimension, by construction.
 //! 3. Nothing on the request path writes to the store or waits for it.
 //! 4. No lock is held across an `.await`; every queue is bounded; every spawned task is tracked and stops at shutdown.
-//! 5. The model runs on threads of its own, never on a tokio worker; each of them computes alone.
+//! 5. The model runs on threads of its own, never on a tokio worker; each of them computes alone,
+//!    unless nothing else waits and the others are idle.
 //! 6. A deadline is received, shortened and passed on. Work whose caller has gone is dropped before it costs anything.
 //! 7. After the first text has reached the client there is no failover; the stream ends with a status that says so.
 //! 8. What a plan does not list is never tried.
