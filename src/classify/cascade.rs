@@ -199,7 +199,7 @@ fn trust(evidence: &Evidence, snapshot: &Snapshot, target: Option<f32>) -> Trust
         Some(route) => doubts(&evidence.scores, sureness, route, &snapshot.policy),
         None => Vec::new(),
     };
-    Trust { threshold, doubts }
+    Trust { threshold: sureness.map(|sureness| sureness.threshold), doubts }
 }
 
 /// Which stage decides, and what: pure.

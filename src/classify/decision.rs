@@ -205,12 +205,12 @@ impl Decision {
         let doubts: Vec<String> = self
             .doubts()
             .iter()
-            .map(|doubt| format!("{} {:.2} is below {:.2}", doubt.measure.as_str(), doubt.value, doubt.bound))
+            .map(|doubt| format!("{} {:.3} is below {:.3}", doubt.measure.as_str(), doubt.value, doubt.bound))
             .collect();
         let llm = match self.llm {
             LlmOutcome::NotNeeded => {
                 let sure = |(judged, threshold): (Judged, f32)| {
-                    format!("confidence {:.2} is at least {threshold:.2}", judged.confidence)
+                    format!("confidence {:.3} is at least {threshold:.3}", judged.confidence)
                 };
                 let judged = self.judged().zip(self.threshold);
                 return judged.map_or_else(|| "the neighbours agree".to_owned(), sure);

@@ -67,7 +67,8 @@ pub(super) fn doubts(
     checks
         .into_iter()
         .flatten()
-        .filter(|(_, value, bound)| value < bound)
+        // What is not a number is no assurance.
+        .filter(|(_, value, bound)| value.is_nan() || value < bound)
         .map(|(measure, value, bound)| Doubt { measure, value, bound })
         .collect()
 }

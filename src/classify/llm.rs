@@ -166,10 +166,15 @@ impl LlmStage {
     }
 }
 
-/// Nothing reached the provider, or it refused.
+/// Nothing reached the provider, or it refused. A 5xx may come from a gateway behind which the answer was made, and is
+/// charged.
 fn costs_nothing(error: &provider::Error) -> bool {
     use provider::Error::{Connect, Status, Unconfigured, Unsupported};
-    matches!(error, Connect { .. } | Status { .. } | Unconfigured { .. } | Unsupported { .. })
+    match error {
+        Connect { .. } | Unconfigured { .. } | Unsupported { .. } => true,
+        Status { status, .. } => *status < 500,
+        _ => false,
+    }
 }
 
 /// By tokio's clock, which tests can stop.

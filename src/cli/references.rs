@@ -117,7 +117,7 @@ async fn stored_vectors(
         let page = store.version_prompts(&snapshot.set, snapshot.version, after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
-        for prompt in page {
+        for prompt in page.into_iter().filter(|prompt| prompt.route.as_str() != NO_ROUTE) {
             let slot = rows.get(prompt.id.as_str()).and_then(|row| found.get_mut(*row)).ok_or_else(gone)?;
             *slot = Some(embed::Embedding::stored(prompt.embedding, dimension)?);
         }

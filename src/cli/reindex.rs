@@ -146,6 +146,7 @@ fn fit_rows(report: &BuildReport) -> Vec<(&'static str, String)> {
             let alone = format!("{} from confidence {:.2} on", percent(expected.alone), expected.threshold);
             rows.push(("decides alone", format!("{alone}; {right} of them right, at least {least}")));
         }
+        Some(expected) if expected.reached => rows.push(("decides alone", "nothing: that costs least".to_owned())),
         Some(_) => rows.push(("decides alone", "nothing: what the policy asks for cannot be reached".to_owned())),
         None => rows.push(("decides alone", "by the policy's bounds on the vote".to_owned())),
     }

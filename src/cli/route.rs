@@ -81,7 +81,7 @@ pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> 
     Ok(Exit::Success)
 }
 
-/// The live version of the set, as a server would serve it. Nothing is written to the store.
+/// The live version of the set, as a server would serve it.
 async fn load(args: &RouteArgs, config: Config) -> Result<App, CommandError> {
     let set = SetName::new(args.set.as_deref().unwrap_or(&config.default_set))?;
     let app = App::start(config, &ModelProgress::shared()).await?;

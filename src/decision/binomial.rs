@@ -20,6 +20,12 @@ pub fn lower_bound(successes: usize, trials: usize, level: f64) -> f64 {
     low
 }
 
+/// Whether [`lower_bound`] is `share` or more, at a sixtieth of its price.
+pub(crate) fn is_at_least(successes: usize, trials: usize, level: f64, share: f64) -> bool {
+    let failures = trials.saturating_sub(successes);
+    successes > 0 && share <= successes as f64 / trials as f64 && at_most(failures, trials, 1.0 - share) < 1.0 - level
+}
+
 /// P(X <= count) of a binomial variable, summed from the largest term down in logarithms.
 fn at_most(count: usize, trials: usize, probability: f64) -> f64 {
     if probability <= 0.0 {
@@ -65,5 +71,15 @@ mod tests {
     fn large_counts_stay_finite() {
         let bound = lower_bound(97_500, 100_000, 0.9);
         assert!((0.974..0.975).contains(&bound), "{bound}");
+    }
+
+    #[test]
+    fn the_short_cut_agrees() {
+        for (right, wrong) in [(0, 0), (0, 3), (1, 0), (45, 0), (90, 10), (970, 30), (3_000, 1)] {
+            let bound = lower_bound(right, right + wrong, 0.9);
+            for share in [0.01, 0.5, 0.9, 0.949, 0.951, 0.97, 0.999] {
+                assert_eq!(is_at_least(right, right + wrong, 0.9, share), bound >= share, "{right} {wrong} {share}");
+            }
+        }
     }
 }

@@ -79,7 +79,7 @@ pub use metrics::{Outcome, ReliabilityBin, accuracy, area_under_roc, brier, expe
 pub use model::{ChannelVerdicts, DecisionModel, Judgement};
 pub use refit::refit;
 pub use report::{FitReport, FitTime, ShortlistReport, Warning};
-pub use threshold::{Costs, Expected, Target, TargetError, Threshold, choose, expect};
+pub use threshold::{Costs, Expected, LEVEL, Target, TargetError, Threshold, choose, expect};
 pub use training_set::{Example, Label, MAX_ROUTES, Purpose, Route, TrainingSet};
 pub use votes::VOTERS;
 pub use watch::{Phase, Watch};

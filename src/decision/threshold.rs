@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::binomial::lower_bound;
+use crate::binomial::{is_at_least, lower_bound};
 use crate::metrics::Outcome;
 
 /// Confidence with which a target accuracy is to be met.
-const LEVEL: f64 = 0.9;
+pub const LEVEL: f64 = 0.9;
 
 /// Thresholds that are tried: quantiles of the held-out confidences, at most so many.
 const STEPS: usize = 50;
@@ -144,7 +144,7 @@ fn candidates(sorted: &[Outcome]) -> Vec<(f32, Counts)> {
 }
 
 fn by_accuracy(sorted: &[Outcome], candidates: &[(f32, Counts)], accuracy: f64) -> Threshold {
-    let meets = |counts: &Counts| lower_bound(counts.right, counts.alone, LEVEL) >= accuracy;
+    let meets = |counts: &Counts| is_at_least(counts.right, counts.alone, LEVEL, accuracy);
     match candidates.iter().rev().find(|(_, counts)| meets(counts)) {
         Some((confidence, counts)) => {
             Threshold { confidence: *confidence, expected: expected(*counts, None), reached: true }

@@ -15,6 +15,12 @@ const LEXICAL_GAIN: f64 = 3e-3;
 
 const MAX_ITERATIONS: usize = 60;
 
+/// A fit that starts from another ends where another step promises less than this for a single row.
+const GAIN_OF_A_ROW: f64 = 0.01;
+
+/// Its steps at most: it has not far to go.
+const RESTARTED_ITERATIONS: usize = 10;
+
 /// Rare classes weigh more: (mean count / count) to this power. 0 would be as counted, 1 all classes alike; the
 /// references' numbers say something of what will come, but less than a count of it would.
 const BALANCE: f32 = 0.5;
@@ -97,7 +103,7 @@ impl<'a> Trainer<'a> {
         };
         let size = targets.count * design.view().ncols();
         let mut point = start.map_or_else(|| vec![0.0; size], |start| start.head.clone());
-        minimise(&mut loss, &mut point, stop(HEAD_GAIN), &self.cancelled)?;
+        minimise(&mut loss, &mut point, stop(HEAD_GAIN, start.map(|_| used.len())), &self.cancelled)?;
         Some(point)
     }
 
@@ -105,13 +111,21 @@ impl<'a> Trainer<'a> {
         let mut loss = SparseLoss::new(&self.corpus.bags, targets, self.config.lexical_ridge);
         let size = targets.count * (self.corpus.bags.columns() + 1);
         let mut point = start.map_or_else(|| vec![0.0; size], |start| start.lexical.clone());
-        minimise(&mut loss, &mut point, stop(LEXICAL_GAIN), &self.cancelled)?;
+        minimise(&mut loss, &mut point, stop(LEXICAL_GAIN, start.map(|_| targets.weights.len())), &self.cancelled)?;
         Some(point)
     }
 }
 
-fn stop(least_gain: f64) -> Stop {
-    Stop { max_iterations: MAX_ITERATIONS, least_gain }
+/// `restarted`: rows of a fit that starts from another. What a single new row promises is little of the mean, and must
+/// not be too little to begin.
+fn stop(least_gain: f64, restarted: Option<usize>) -> Stop {
+    match restarted {
+        None => Stop { max_iterations: MAX_ITERATIONS, least_gain },
+        Some(rows) => {
+            let of_a_row = GAIN_OF_A_ROW / rows.max(1) as f64;
+            Stop { max_iterations: RESTARTED_ITERATIONS, least_gain: least_gain.min(of_a_row) }
+        }
+    }
 }
 
 /// Weights of the rows and descriptions that `used` and that are learned from; 0 of the others.

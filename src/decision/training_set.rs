@@ -7,7 +7,7 @@ use ndarray::ArrayView2;
 use crate::error::FitError;
 
 /// Routes that a model can tell apart.
-pub const MAX_ROUTES: usize = 10_000;
+pub const MAX_ROUTES: usize = 2_000;
 
 /// How far from 1 an embedding's norm may be: bytes and half precision round.
 const NORM_TOLERANCE: f32 = 0.02;

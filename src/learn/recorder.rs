@@ -1,6 +1,7 @@
 //! From a prompt and the route that it should have had to a proposal in the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config::FeedbackConfig;
 use super::near::Near;
@@ -28,6 +29,9 @@ pub(super) struct Recorder {
     bound: f32,
     most_open: u32,
 }
+
+/// Longest wait for an embedding, without which a proposal is recorded by its text alone.
+const EMBED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Recorder {
     pub(super) fn new(parts: RecorderParts, config: &FeedbackConfig) -> Self {
@@ -71,7 +75,10 @@ impl Recorder {
                 Reference::Same(_) | Reference::None => {}
             }
             match self.near.catch_up(self.store(), set, self.model()).await {
-                Err(StoreError::UnknownSet { .. }) => self.near.forget(set),
+                Err(error @ StoreError::UnknownSet { .. }) => {
+                    self.near.forget(set);
+                    return Err(error);
+                }
                 read => read?,
             }
             let near = self.near.look(set, route, &embedding);
@@ -81,8 +88,10 @@ impl Recorder {
         self.store().record_proposal(&edit, self.most_open).await
     }
 
+    /// `None` also if the workers have no time for it: whoever waits here waits for all the requests before him.
     pub(super) async fn embed(&self, text: &Arc<str>) -> Option<Embedding> {
-        self.parts.embed.embed_patiently(Arc::clone(text)).await.ok().map(|embedded| embedded.embedding)
+        let embedded = tokio::time::timeout(EMBED_WITHIN, self.parts.embed.embed_patiently(Arc::clone(text))).await;
+        embedded.ok()?.ok().map(|embedded| embedded.embedding)
     }
 
     /// The nearest reference prompt that is served and says nearly the same.

@@ -44,10 +44,12 @@ impl Provider for SystemOne {
 
 /// What an error message must not repeat.
 fn said(question: &ChoiceQuestion) -> ChatRequest {
-    let messages = vec![
+    let mut messages = vec![
         Message::new(Role::System, question.instructions.clone()),
         Message::new(Role::User, question.state.clone()),
     ];
+    // They hold reference prompts as examples.
+    messages.extend(question.options.iter().map(|(_, text)| Message::new(Role::User, text.clone())));
     ChatRequest { messages, ..ChatRequest::default() }
 }
 

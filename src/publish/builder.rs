@@ -139,7 +139,8 @@ impl Builder {
             Some(live) => self.previous(live, &version).await?,
             None => None,
         };
-        let Indexed { snapshot, agreement, fit } = self.index(version.clone(), before, previous, progress).await?;
+        let start = Start { restored: None, before, previous };
+        let Indexed { snapshot, agreement, fit } = self.index(version.clone(), start, progress).await?;
         let index_seconds = indexing.elapsed().as_secs_f64();
         let (relabelled, relabelled_examples) = match &live {
             Some(live) => check::relabelled(self.store.as_ref(), live, &snapshot).await?,
@@ -205,15 +206,23 @@ impl Builder {
         Ok(Arc::new(Snapshot { rule, ..snapshot }))
     }
 
-    /// A version without a decision model that this release reads. Nothing is written: the same prompts give the same
-    /// model to everybody.
+    /// A version without a decision model that this release reads is given one, which is kept for all who serve it.
     async fn load_and_fit(
         &self,
         version: SetVersion,
         progress: &dyn BuildProgress,
     ) -> Result<Arc<Snapshot>, BuildError> {
-        progress.indexing(version.prompts);
-        let Indexed { snapshot, .. } = self.index(version, None, None, progress).await?;
+        let restored = self.restore(&version).await?;
+        if restored.is_none() {
+            progress.indexing(version.prompts);
+        }
+        let name = version.set.clone();
+        let Indexed { snapshot, fit, .. } =
+            self.index(version, Start { restored, ..Start::default() }, progress).await?;
+        let kept = self.store.put_decision_model(&name, snapshot.version, &fit.bytes).await;
+        if let Err(error) = kept {
+            tracing::warn!(set = %name, %error, "the decision model that was fitted could not be kept");
+        }
         Ok(Arc::new(snapshot))
     }
 
@@ -325,10 +334,10 @@ impl Builder {
     async fn index(
         &self,
         version: SetVersion,
-        before: Option<Version>,
-        previous: Option<Previous>,
+        start: Start,
         progress: &dyn BuildProgress,
     ) -> Result<Indexed, BuildError> {
+        let Start { restored, before, previous } = start;
         let mut rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
         if rows.references.is_empty() {
             return Err(BuildError::EmptySet { set: rows.version.set });
@@ -342,7 +351,10 @@ impl Builder {
         let indexing = self.indexing.clone();
         let work = move |watch: &BuildWatch| {
             let vectors = Arc::clone(&rows.vectors);
-            let snapshot = indexing.make(rows, before, watch)?;
+            let snapshot = match restored {
+                Some(snapshot) => snapshot,
+                None => indexing.make(rows, before, watch)?,
+            };
             let agreement = check::agreement(&snapshot, &vectors);
             let refitted = match previous {
                 Some(previous) => fitting::refitted(&input, previous, &snapshot.references, &vectors, watch)?,
@@ -357,6 +369,16 @@ impl Builder {
         };
         watched(work, progress).await
     }
+}
+
+/// What [`Builder::index`] need not make anew.
+#[derive(Default)]
+struct Start {
+    /// With the index that was saved.
+    restored: Option<Snapshot>,
+    /// The version whose graph may be taken over.
+    before: Option<Version>,
+    previous: Option<Previous>,
 }
 
 /// What [`Builder::index`] makes.

@@ -12,6 +12,7 @@ use super::load::NonePrompts;
 use super::report::{Expectation, FitSummary};
 use crate::embed::{EmbedQueue, Embedding};
 use crate::index::{BuildWatch, Stopped, VectorMatrix};
+use crate::prompt::words_of;
 use crate::reference::{DecisionRule, Reference, Route, SetPolicy, SetVersion};
 
 /// Descriptions on their way through the embedding queue at once.
@@ -155,8 +156,10 @@ impl FitInput {
                 embedding: Some(embedding.as_slice()),
             })
             .collect();
-        let known = references.iter().map(|reference| Example {
-            text: &reference.text,
+        // As prompts come: without what agents put around them.
+        let words: Vec<Arc<str>> = references.iter().map(|reference| words_of(&reference.text)).collect();
+        let known = references.iter().zip(&words).map(|(reference, words)| Example {
+            text: words,
             label: Label::Route(reference.route),
             purpose: Purpose::Reference,
         });

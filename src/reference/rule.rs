@@ -1,14 +1,11 @@
 //! What a version decides with: the model that was fitted to its prompts, and the confidence that its policy asks for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use semroute_decision::{Costs, DecisionModel, Expected, Target, Threshold, choose, expect, lower_bound};
+use semroute_decision::{Costs, DecisionModel, LEVEL, Target, Threshold, choose, lower_bound};
 
 use super::policy::{CostPolicy, SetPolicy};
-
-/// Of the lower confidence bound of an accuracy, as in [`choose`], one-sided.
-const PROOF: f64 = 0.95;
 
 /// Held-out prompts without which costs are weighed with nothing.
 const LEAST_HELD_OUT: usize = 30;
@@ -28,7 +25,8 @@ impl DecisionRule {
     pub fn new(model: Arc<DecisionModel>, policy: &SetPolicy) -> Self {
         let threshold = match policy.cost {
             Some(cost) => by_cost(&model, cost),
-            None => by_accuracy(&model, policy.target_accuracy),
+            None if is_provable(&model, policy.target_accuracy) => by_accuracy(&model, policy.target_accuracy),
+            None => None,
         };
         Self { model, threshold, chosen: Mutex::default() }
     }
@@ -43,24 +41,33 @@ impl DecisionRule {
         self.threshold.as_ref()
     }
 
-    /// The same for a target accuracy of a request's own, in [0, 1], rounded to 0.01 %.
+    /// The same for a target accuracy of a request's own, in [0, 1], rounded to 0.01 %. Who asks for more than can be
+    /// proved gets nothing decided alone, never less than he asked for; only 0 leaves the vote to decide.
     pub fn threshold_for(&self, target: f32) -> Option<Threshold> {
         let step = (target.clamp(0.0, 1.0) * TARGET_STEPS).round() as u16;
-        let mut chosen = self.chosen.lock().unwrap_or_else(PoisonError::into_inner);
-        *chosen.entry(step).or_insert_with(|| by_accuracy(&self.model, f32::from(step) / TARGET_STEPS))
+        let kept = self.lock().get(&step).copied();
+        kept.unwrap_or_else(|| {
+            let chosen = by_accuracy(&self.model, f32::from(step) / TARGET_STEPS);
+            self.lock().insert(step, chosen);
+            chosen
+        })
     }
 
-    /// What the prompts of the version, each judged without itself, let expect under a threshold.
-    pub fn expected(&self, threshold: &Threshold) -> Expected {
-        expect(self.model.outcomes(), threshold.confidence, None)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u16, Option<Threshold>>> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Whether the held-out prompts, were all of them right, would prove the target: a policy that asks for more would have
+/// nothing decided alone in a set that is merely young.
+fn is_provable(model: &DecisionModel, target: f32) -> bool {
+    let held_out = model.outcomes().len();
+    target >= 1.0 || lower_bound(held_out, held_out, LEVEL) >= f64::from(target)
+}
+
 fn by_accuracy(model: &DecisionModel, target: f32) -> Option<Threshold> {
-    let (held_out, target) = (model.outcomes().len(), f64::from(target));
-    // If all of them were right that would be no proof: then nothing would ever be decided alone.
-    let provable = target > 0.0 && (target >= 1.0 || lower_bound(held_out, held_out, PROOF) >= target);
-    provable.then(|| choose(model.outcomes(), Target::Accuracy(target)).ok()).flatten()
+    let wanted = target > 0.0;
+    wanted.then(|| choose(model.outcomes(), Target::Accuracy(f64::from(target))).ok()).flatten()
 }
 
 fn by_cost(model: &DecisionModel, cost: CostPolicy) -> Option<Threshold> {
