@@ -53,6 +53,7 @@
 //! | `embed` | `model` | tokenizers |
 //! | `embed/encoder` (the crate `semroute-encoder`) | nothing | candle, pulp |
 //! | `decision` (the crate `semroute-decision`) | nothing | |
+//! | `money` | `provider` | |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
@@ -91,6 +92,7 @@ pub mod learn;
 pub mod load;
 pub mod metrics;
 pub mod model;
+pub mod money;
 pub mod prompt;
 pub mod provider;
 pub mod publish;

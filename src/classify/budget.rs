@@ -7,7 +7,6 @@
 
 mod config;
 mod ledger;
-mod money;
 mod rate;
 mod save;
 mod share;
@@ -21,9 +20,9 @@ use tokio::time::Instant;
 
 pub use config::BudgetConfig;
 use ledger::Ledger;
-pub use money::{Money, Prices};
 pub use save::follow_spend;
 
+use crate::money::{Money, Prices};
 use crate::provider::Usage;
 
 /// Seconds of a day; Unix time knows no leap seconds.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::provider;
+use crate::money::Money;
+use crate::provider::{self, Usage};
 use crate::reference::TargetName;
 use crate::routing::Target;
 
@@ -20,6 +21,14 @@ pub struct Attempt {
     /// Begin, counted from the begin of the dispatch.
     pub started: Duration,
     pub duration: Duration,
+    /// What the call took, as far as it is known: of a call that failed or was cancelled perhaps an estimate.
+    pub usage: Option<Usage>,
+    /// By the target's prices; `None` if these or the usage are not known.
+    pub cost: Option<Money>,
+    /// Whether it was begun beside another one that was slow.
+    pub is_hedge: bool,
+    /// From the begin of the attempt to its first text.
+    pub first_text: Option<Duration>,
     /// Whether any of its answer was handed over. At most one attempt of a dispatch is committed, and it is the last.
     pub committed: bool,
 }
@@ -63,6 +72,10 @@ impl Attempt {
             retry_after: None,
             started: span.started,
             duration: span.duration,
+            usage: None,
+            cost: None,
+            is_hedge: false,
+            first_text: None,
             committed,
         }
     }

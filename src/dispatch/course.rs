@@ -123,14 +123,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn plan(names: &[&str]) -> Plan {
-        let target = |name: &&str| {
-            Arc::new(Target {
-                name: TargetName::new(name).unwrap(),
-                provider: "p".to_owned(),
-                model: "m".to_owned(),
-                region: None,
-            })
-        };
+        let target = |name: &&str| Arc::new(Target::new(TargetName::new(name).unwrap(), "p", "m"));
         Plan { targets: names.iter().map(target).collect(), refused: Vec::new() }
     }
 

@@ -33,7 +33,7 @@ async fn world(config: DispatchConfig, scripts: impl IntoIterator<Item = Script>
         let configured = ProviderConfig { base_url, ..ProviderConfig::new(provider.clone(), Kind::OpenAi) };
         providers.push((provider.clone(), configured.build(&|_| None).unwrap()));
         let name = TargetName::new(&format!("t{position}")).unwrap();
-        plan.targets.push(Arc::new(Target { name, provider, model: "m".to_owned(), region: Some("eu".to_owned()) }));
+        plan.targets.push(Arc::new(Target { region: Some("eu".to_owned()), ..Target::new(name, provider, "m") }));
         servers.push(server);
     }
     World { servers, dispatcher: Dispatcher::new(Providers::new(providers), config), plan }
@@ -116,7 +116,7 @@ async fn the_first_target_that_answers_is_the_only_one_called() {
     let world = world(quick(), [Script::completion("first"), Script::completion("second")]).await;
     let answer = world.complete(LONG).await.unwrap();
     assert_eq!((answer.completion.text.as_str(), answer.target.name.as_str()), ("first", "t0"));
-    assert_eq!(answer.completion.usage, Some(Usage { input_tokens: 3, output_tokens: 2 }));
+    assert_eq!(answer.completion.usage, Some(Usage::new(3, 2)));
     assert_eq!(answer.attempts[0].region.as_deref(), Some("eu"));
     assert_eq!(world.requests(), [1, 0]);
 }

@@ -142,7 +142,7 @@ impl Counts {
         let input = [self.input_tokens, self.cache_creation_input_tokens, self.cache_read_input_tokens];
         let input_tokens = input.into_iter().flatten().fold(0, u64::saturating_add);
         let reported = self.input_tokens.is_some() || self.output_tokens.is_some();
-        reported.then(|| Usage { input_tokens, output_tokens: self.output_tokens.unwrap_or(0) })
+        reported.then(|| Usage::new(input_tokens, self.output_tokens.unwrap_or(0)))
     }
 }
 

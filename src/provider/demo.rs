@@ -48,7 +48,7 @@ fn answer(model: &str, request: &ChatRequest) -> (Vec<String>, FinishReason, Usa
     let finish = if words.len() > limit { FinishReason::Length } else { FinishReason::Stop };
     words.truncate(limit);
     let input = request.messages.iter().map(|message| message.text.split_whitespace().count()).sum::<usize>();
-    let usage = Usage { input_tokens: input as u64, output_tokens: words.len() as u64 };
+    let usage = Usage::new(input as u64, words.len() as u64);
     (words, finish, usage)
 }
 
@@ -70,7 +70,7 @@ mod tests {
             The prompt was routed to \"code-writing\". Your message begins: \"Write a parser\"";
         assert_eq!(completion.text, expected);
         assert_eq!(completion.finish, FinishReason::Stop);
-        assert_eq!(completion.usage, Some(Usage { input_tokens: 3, output_tokens: 27 }));
+        assert_eq!(completion.usage, Some(Usage::new(3, 27)));
     }
 
     #[tokio::test]

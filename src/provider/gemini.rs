@@ -140,7 +140,7 @@ struct Counts {
 impl Counts {
     fn usage(&self) -> Usage {
         let output_tokens = self.candidates_token_count.saturating_add(self.thoughts_token_count);
-        Usage { input_tokens: self.prompt_token_count, output_tokens }
+        Usage::new(self.prompt_token_count, output_tokens)
     }
 }
 

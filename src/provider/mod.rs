@@ -6,6 +6,7 @@
 
 mod anthropic;
 mod build;
+mod capability;
 mod config;
 mod demo;
 mod endpoint;
@@ -36,6 +37,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_util::Stream;
 
+pub use capability::Capability;
 pub use config::{Auth, Kind, MaxTokensField, ProviderConfig};
 pub use demo::{DEMO, DEMO_MODEL};
 pub use error::{BuildError, Error};

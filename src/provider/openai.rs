@@ -129,7 +129,7 @@ struct Counts {
 impl Counts {
     fn usage(self) -> Usage {
         let (input_tokens, output_tokens) = (self.prompt_tokens.unwrap_or(0), self.completion_tokens.unwrap_or(0));
-        Usage { input_tokens, output_tokens }
+        Usage::new(input_tokens, output_tokens)
     }
 }
 

@@ -1,9 +1,11 @@
 //! What every provider is asked and what it answers, in our own words.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::capability::Capability;
 use crate::prompt::Message;
 
 /// A chat request. Fields that are `None` or empty are left out, so that the provider's own defaults hold.
@@ -22,6 +24,13 @@ pub struct ChatRequest {
     /// Fields of one provider's own wire format, merged into the body as they are (objects are merged field by field).
     /// They never replace the model, the messages or the choice to stream. They go to every target that is tried.
     pub extra: Map<String, Value>,
+}
+
+impl ChatRequest {
+    /// What a model must be able to do to answer it.
+    pub fn needs(&self) -> BTreeSet<Capability> {
+        self.response_schema.iter().map(|_| Capability::JsonSchema).collect()
+    }
 }
 
 /// Prompts stay out of logs, also by way of `{:?}`.
@@ -84,6 +93,19 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Generated, hidden reasoning included.
     pub output_tokens: u64,
+    /// Those of `input_tokens` that were read from the provider's prompt cache.
+    pub cached_input_tokens: u64,
+    /// Those of `input_tokens` that were written to the provider's prompt cache.
+    pub cache_write_tokens: u64,
+    /// Those of `output_tokens` that were spent on hidden reasoning.
+    pub reasoning_tokens: u64,
+}
+
+impl Usage {
+    /// Without any cache or reasoning.
+    pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
+        Self { input_tokens, output_tokens, cached_input_tokens: 0, cache_write_tokens: 0, reasoning_tokens: 0 }
+    }
 }
 
 /// One question with labelled options, for places that answer such questions and write nothing.

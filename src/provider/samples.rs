@@ -47,7 +47,7 @@ pub(super) fn redactor() -> Redactor {
 }
 
 /// What all golden answers were counted as.
-pub(super) const USAGE: Usage = Usage { input_tokens: 19, output_tokens: 10 };
+pub(super) const USAGE: Usage = Usage::new(19, 10);
 
 /// The body must be the golden one in every byte, the order of fields included.
 pub(super) fn check_body(body: &Value, golden: &str) {

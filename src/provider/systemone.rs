@@ -98,10 +98,7 @@ fn choice(answer: &[u8]) -> Result<Choice, Error> {
     Ok(Choice {
         probability: probability.filter(|share| (0.0..=1.0).contains(share)).map(|share| share as f32),
         label: wire::word(&answer.choice),
-        usage: body.usage.map(|counts| Usage {
-            input_tokens: counts.input_tokens.unwrap_or(0),
-            output_tokens: counts.output_tokens.unwrap_or(0),
-        }),
+        usage: body.usage.map(|counts| Usage::new(counts.input_tokens.unwrap_or(0), counts.output_tokens.unwrap_or(0))),
         model: body.model.map(|model| wire::word(&model)),
     })
 }

@@ -49,12 +49,7 @@ impl Catalogue {
     }
 
     fn demo(&self, route: Option<&RouteName>) -> Target {
-        Target {
-            name: self.demo.clone(),
-            provider: DEMO.to_owned(),
-            model: route.map_or(DEMO_MODEL, RouteName::as_str).to_owned(),
-            region: None,
-        }
+        Target::new(self.demo.clone(), DEMO, route.map_or(DEMO_MODEL, RouteName::as_str))
     }
 }
 

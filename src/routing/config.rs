@@ -59,7 +59,7 @@ impl RoutingConfig {
 impl From<&TargetConfig> for Target {
     fn from(config: &TargetConfig) -> Self {
         let TargetConfig { name, provider, model, region } = config.clone();
-        Self { name, provider, model, region }
+        Self { region, ..Self::new(name, provider, model) }
     }
 }
 

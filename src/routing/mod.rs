@@ -5,11 +5,13 @@
 mod catalogue;
 mod config;
 mod plan;
+mod policy;
 mod table;
 mod target;
 
 pub use catalogue::Catalogue;
 pub use config::{RoutingConfig, TargetConfig};
 pub use plan::{Plan, Refusal, RefusalReason};
+pub use policy::DataPolicy;
 pub use table::RoutingTable;
 pub use target::Target;

@@ -6,7 +6,7 @@ use super::target::Target;
 use crate::reference::TargetName;
 
 /// What dispatch may do for one request. It never tries a target that is not in `targets`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
     pub targets: Vec<Arc<Target>>,
     pub refused: Vec<Refusal>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::money::Prices;
+use crate::money::Prices;
 
 const MAX_WINDOW: u32 = 1_000_000;
 
@@ -85,7 +85,7 @@ impl BudgetConfig {
     }
 
     pub(super) fn prices(&self) -> Prices {
-        Prices { input: self.input_price, output: self.output_price }
+        Prices::new(self.input_price, self.output_price)
     }
 
     /// Decisions looked at, and most calls among them.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::config::BudgetConfig;
-use super::money::Money;
 use super::rate::Rate;
 use super::share::Share;
 use super::{BudgetStats, Cap, Day};
+use crate::money::Money;
 use crate::provider::Usage;
 
 pub(super) struct Ledger {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Budget;
-use super::money::Money;
+use crate::money::Money;
 use crate::reference::{Store, StoreError};
 
 /// What a killed server forgets at most, beside the calls that were under way.

@@ -6,7 +6,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const NOON: Duration = Duration::from_secs(20_000 * DAY + DAY / 2);
 
 fn tokens(input_tokens: u64, output_tokens: u64) -> Usage {
-    Usage { input_tokens, output_tokens }
+    Usage::new(input_tokens, output_tokens)
 }
 
 /// A token read costs one unit.

@@ -70,14 +70,14 @@ impl Question {
                 let texts: usize = request.messages.iter().map(|message| message.text.len()).sum();
                 let schema = request.response_schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
                 let output_tokens = u64::from(request.max_output_tokens.unwrap_or(u32::MAX));
-                Usage { input_tokens: (texts + schema) as u64 + TEMPLATE_TOKENS, output_tokens }
+                Usage::new((texts + schema) as u64 + TEMPLATE_TOKENS, output_tokens)
             }
             Self::Typed(question) => {
                 let labels: usize = question.options.iter().map(|(label, _)| label.len()).sum();
                 let descriptions: usize = question.options.iter().map(|(_, description)| description.len()).sum();
                 let texts = question.state.len() + question.instructions.len() + labels + descriptions;
                 // Nothing is written, but some servers count the labels as if it were.
-                Usage { input_tokens: texts as u64 + TEMPLATE_TOKENS, output_tokens: labels as u64 + TEMPLATE_TOKENS }
+                Usage::new(texts as u64 + TEMPLATE_TOKENS, labels as u64 + TEMPLATE_TOKENS)
             }
         }
     }

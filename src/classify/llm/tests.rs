@@ -30,7 +30,7 @@ impl Slow {
         self.most_under_way.fetch_max(now, Ordering::SeqCst);
         tokio::time::sleep(self.time).await;
         self.under_way.fetch_sub(1, Ordering::SeqCst);
-        Some(Usage { input_tokens: 100, output_tokens: 10 })
+        Some(Usage::new(100, 10))
     }
 
     fn asked(&self) -> usize {

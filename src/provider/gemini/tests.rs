@@ -28,9 +28,9 @@ fn answers_are_read() {
         assert_eq!(completion(answer.as_bytes(), &redactor()), Ok(expected));
     };
     check(golden!("answer.json"), "Grüezi 🦀", FinishReason::Stop, USAGE);
-    let usage = Usage { input_tokens: 19, output_tokens: 0 };
+    let usage = Usage::new(19, 0);
     check(golden!("answer_blocked.json"), "", FinishReason::ContentFilter, usage);
-    let usage = Usage { input_tokens: 19, output_tokens: 64 };
+    let usage = Usage::new(19, 64);
     check(golden!("answer_thought_only.json"), "", FinishReason::Length, usage);
 }
 

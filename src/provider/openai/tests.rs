@@ -25,7 +25,7 @@ fn answers_are_read() {
     let stop = FinishReason::Stop;
     check(golden!("answer.json"), "Grüezi 🦀", stop, Some(USAGE), "gpt-5-mini-2025-08-07");
     check(golden!("answer_tool_calls.json"), "", FinishReason::ToolCalls, None, "gpt-5-mini");
-    let usage = Some(Usage { input_tokens: 5, output_tokens: 3 });
+    let usage = Some(Usage::new(5, 3));
     check(golden!("answer_parts.json"), "Four.", FinishReason::Length, usage, "magistral-medium");
     check(golden!("answer_refusal.json"), "I cannot help.", FinishReason::ContentFilter, None, "gpt-5");
 }

@@ -25,7 +25,7 @@ fn requests_are_golden() {
 
 #[test]
 fn answers_are_read() {
-    let usage = Usage { input_tokens: 86, output_tokens: 0 };
+    let usage = Usage::new(86, 0);
     let expected = Choice {
         label: "translation".to_owned(),
         probability: Some(0.94),
