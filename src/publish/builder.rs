@@ -326,8 +326,8 @@ impl Builder {
         let Some(summary) = report_of(live).and_then(|report| report.fit) else { return Ok(None) };
         let bytes = self.store.decision_model(&live.set, live.version).await?.unwrap_or_default();
         let Ok(model) = DecisionModel::from_bytes(&bytes) else { return Ok(None) };
-        let changed = summary.changed + check::changed(self.store.as_ref(), live, version).await?;
-        Ok(Some(Previous { model, summary: FitSummary { changed, ..summary } }))
+        let Some(changed) = check::changed(self.store.as_ref(), live, version).await? else { return Ok(None) };
+        Ok(Some(Previous { model, summary: FitSummary { changed: summary.changed + changed, ..summary } }))
     }
 
     /// The index and the decision model of a version; both are taken over if they are there and fit.
@@ -346,7 +346,7 @@ impl Builder {
             set: rows.version.set.to_string(),
             policy: rows.version.policy.clone(),
             routes: fitting::describe(&self.queue, &rows.version.routes).await?,
-            none: std::mem::take(&mut rows.none),
+            apart: std::mem::take(&mut rows.apart),
         };
         let indexing = self.indexing.clone();
         let work = move |watch: &BuildWatch| {
