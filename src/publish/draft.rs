@@ -32,7 +32,7 @@ impl Draft {
 
     /// `UnknownRoute` if the prompt's route is not among the routes.
     pub fn push(&mut self, prompt: &PromptEdit, embedding: &Embedding) -> Result<(), BuildError> {
-        let text: Arc<str> = prompt.text.as_str().into();
+        let text: Box<str> = prompt.text.as_str().into();
         let purpose = prompt.purpose;
         if prompt.route.as_str() == NO_ROUTE {
             self.apart.push(Apart { text, route: None, purpose, embedding: embedding.clone() });

@@ -27,7 +27,7 @@ pub(super) struct Rows {
 /// A prompt that is never a neighbour: one of no route, or one that is only measured on.
 #[derive(Debug, Clone)]
 pub(super) struct Apart {
-    pub text: Arc<str>,
+    pub text: Box<str>,
     /// `None`: of no route.
     pub route: Option<RouteIndex>,
     pub purpose: PromptPurpose,
