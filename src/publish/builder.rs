@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use semroute_decision::{DecisionModel, FitConfig};
+use semroute_decision::FitConfig;
 
 use super::error::BuildError;
 use super::fitting::{self, Fit, FitInput, Previous};
@@ -16,7 +16,7 @@ use super::indexes::IndexFolder;
 use super::indexing::{Indexing, watched};
 use super::progress::BuildProgress;
 use super::report::{BuildReport, FitSummary};
-use super::{check, load};
+use super::{check, load, sealed};
 use crate::embed::EmbedQueue;
 use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::words_of;
@@ -325,7 +325,7 @@ impl Builder {
         }
         let Some(summary) = report_of(live).and_then(|report| report.fit) else { return Ok(None) };
         let bytes = self.store.decision_model(&live.set, live.version).await?.unwrap_or_default();
-        let Ok(model) = DecisionModel::from_bytes(&bytes) else { return Ok(None) };
+        let Ok(model) = sealed::open(&bytes) else { return Ok(None) };
         let Some(changed) = check::changed(self.store.as_ref(), live, version).await? else { return Ok(None) };
         Ok(Some(Previous { model, summary: FitSummary { changed: summary.changed + changed, ..summary } }))
     }

@@ -10,6 +10,7 @@ use semroute_decision::{DecisionModel, Example, FitConfig, FitError, Label, Purp
 use super::error::BuildError;
 use super::load::Apart;
 use super::report::{Expectation, FitSummary};
+use super::sealed;
 use crate::embed::{EmbedQueue, Embedding};
 use crate::index::{BuildWatch, Stopped, VectorMatrix};
 use crate::prompt::words_of;
@@ -73,7 +74,7 @@ pub(super) fn fitted(
             return Ok(Fit { rule: None, bytes: Vec::new(), summary: None, refused: Some(error.to_string()) });
         }
     };
-    let bytes = fitted.model.to_bytes();
+    let bytes = sealed::seal(&fitted.model);
     let rule = DecisionRule::new(Arc::new(fitted.model), &input.policy);
     let names: Vec<&str> = input.routes.iter().map(|(route, _)| route.name.as_str()).collect();
     let summary = FitSummary::of(&fitted.report, &rule, &names, bytes.len(), begun.elapsed());
@@ -110,7 +111,7 @@ pub(super) fn refitted(
         Err(FitError::Cancelled) => return Err(Stopped),
         Ok(None) | Err(_) => return Ok(None),
     };
-    let bytes = model.to_bytes();
+    let bytes = sealed::seal(&model);
     let rule = DecisionRule::new(Arc::new(model), &input.policy);
     let (expected, seconds) = (Expectation::of(&rule), begun.elapsed().as_secs_f64());
     let summary = FitSummary { expected, bytes: bytes.len() as u64, seconds, ..summary };
@@ -124,7 +125,7 @@ pub(super) fn restored(version: &SetVersion, bytes: &[u8], dimension: usize) -> 
     }
     let (set, number) = (&version.set, version.version);
     let routes = version.routes.iter().filter(|route| !route.is_none()).count();
-    match DecisionModel::from_bytes(bytes) {
+    match sealed::open(bytes) {
         Ok(model) if model.routes() == routes && model.dimension() == dimension => {
             Some(Some(DecisionRule::new(Arc::new(model), &version.policy)))
         }

@@ -169,8 +169,11 @@ async fn the_stored_model_decides_and_a_damaged_one_is_fitted_again() {
     let stored = app.store.decision_model(&set_name(), 1).await.unwrap().unwrap();
     assert!(!stored.is_empty());
 
-    let damaged = stored[..stored.len() / 2].to_vec();
-    for model in [stored, damaged, b"nonsense".to_vec()] {
+    let cut = stored[..stored.len() / 2].to_vec();
+    let mut flipped = stored.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    for model in [stored, cut, flipped, b"nonsense".to_vec()] {
         app.store.put_decision_model(&set_name(), 1, &model).await.unwrap();
         let set = app.store.get_set(&set_name()).await.unwrap();
         bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.unwrap();
