@@ -24,8 +24,8 @@ use semroute::model::{Registry, Silent};
 use semroute::prompt::Prompt;
 use semroute::publish::Draft;
 use semroute::reference::{
-    Fingerprint, Neighbour, Precondition, PromptEdit, Route, RouteName, SetEdit, SetName, SetPolicy, Snapshot,
-    SnapshotCell,
+    Fingerprint, Neighbour, Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetName, SetPolicy,
+    Snapshot, SnapshotCell,
 };
 
 const SENTENCE: &str = "Please explain how a hash map works inside and why lookups are fast on average. ";
@@ -145,7 +145,8 @@ fn snapshot() -> Arc<Snapshot> {
     let mut draft = Draft::new(&edit, &routes, 384);
     for row in 0..2_000 {
         let (route, text) = (names[row % 20].clone(), format!("reference prompt {row}"));
-        let prompt = PromptEdit { id: None, route, text, precondition: Precondition::None };
+        let prompt =
+            PromptEdit { id: None, route, text, purpose: PromptPurpose::Reference, precondition: Precondition::None };
         let embedding = Embedding::stored(vectors.row(row).to_vec(), 384).expect("a unit vector");
         draft.push(&prompt, &embedding).expect("a known route");
     }

@@ -37,8 +37,8 @@ use semroute::prompt::{Prompt, words_of};
 use semroute::provider::{ChatRequest, Completion, CompletionStream, Error, FinishReason, Provider};
 use semroute::publish::{BuildRequest, Builder, Counters, IndexFolder};
 use semroute::reference::{
-    Fingerprint, LabelledText, Precondition, PromptEdit, ProposalFilter, ProposalState, Route, RouteName, SetEdit,
-    SetName, SetPolicy, Snapshot, SnapshotCell, Store, read_labelled,
+    Fingerprint, LabelledText, Precondition, PromptEdit, PromptPurpose, ProposalFilter, ProposalState, Route,
+    RouteName, SetEdit, SetName, SetPolicy, Snapshot, SnapshotCell, Store, read_labelled,
 };
 use semroute::store::SqliteStore;
 
@@ -208,7 +208,13 @@ async fn prepare(store: &dyn Store, set: &SetName, mut rows: Vec<LabelledText>, 
     }
     let edits: Vec<PromptEdit> = first
         .into_iter()
-        .map(|row| PromptEdit { id: None, route: row.label, text: row.text, precondition: Precondition::None })
+        .map(|row| PromptEdit {
+            id: None,
+            route: row.label,
+            text: row.text,
+            purpose: PromptPurpose::Reference,
+            precondition: Precondition::None,
+        })
         .collect();
     store.upsert_prompts(set, &edits).await.expect("the prompts are written");
     rest

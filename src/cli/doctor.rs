@@ -12,7 +12,8 @@ use crate::app::Embedding;
 use crate::config::Config;
 use crate::doctor::{Examined, Limits, Prompt, Severity, diagnose, render};
 use crate::reference::{
-    NO_ROUTE, Precondition, PromptEdit, Route, RouteName, SetEdit, SetPolicy, SetRows, Snapshot, read_rows,
+    NO_ROUTE, Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetPolicy, SetRows, Snapshot,
+    read_rows,
 };
 
 /// Examine a reference set: list what is wrong with it, most harmful first.
@@ -151,7 +152,13 @@ fn draft(rows: SetRows) -> (SetEdit, Vec<Route>, Vec<PromptEdit>) {
         .rows
         .into_iter()
         .filter(|row| row.label.as_str() != NO_ROUTE)
-        .map(|row| PromptEdit { id: row.id, route: row.label, text: row.text, precondition: Precondition::None })
+        .map(|row| PromptEdit {
+            id: row.id,
+            route: row.label,
+            text: row.text,
+            purpose: PromptPurpose::Reference,
+            precondition: Precondition::None,
+        })
         .collect();
     let names: BTreeSet<RouteName> =
         rows.routes.into_iter().chain(prompts.iter().map(|edit| edit.route.clone())).collect();

@@ -15,7 +15,7 @@ use crate::embed::{self, EmbedQueue};
 use crate::index::{BuildWatch, VectorMatrix};
 use crate::prompt::words_of;
 use crate::publish::{BuildError, Draft, describe};
-use crate::reference::{NO_ROUTE, PromptEdit, Route, SetEdit, SetName, Snapshot, Store, StoreError};
+use crate::reference::{PromptEdit, Route, SetEdit, SetName, Snapshot, Store, StoreError, is_neighbour};
 use crate::store::SqliteStore;
 
 /// Vectors read from the store at a time.
@@ -51,7 +51,7 @@ impl References {
         for (done, edit) in (1..).zip(&order) {
             let Some(vector) = embedded.try_next().await? else { break };
             draft.push(edit, &vector)?;
-            if edit.route.as_str() != NO_ROUTE {
+            if is_neighbour(&edit.route, edit.purpose) {
                 vectors.push(&vector)?;
             }
             bar.set(done);
@@ -117,7 +117,7 @@ async fn stored_vectors(
         let page = store.version_prompts(&snapshot.set, snapshot.version, after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
-        for prompt in page.into_iter().filter(|prompt| prompt.route.as_str() != NO_ROUTE) {
+        for prompt in page.into_iter().filter(|prompt| is_neighbour(&prompt.route, prompt.purpose)) {
             let slot = rows.get(prompt.id.as_str()).and_then(|row| found.get_mut(*row)).ok_or_else(gone)?;
             *slot = Some(embed::Embedding::stored(prompt.embedding, dimension)?);
         }

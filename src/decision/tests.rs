@@ -13,6 +13,8 @@ struct Toy {
     names: Vec<String>,
     texts: Vec<String>,
     labels: Vec<Label>,
+    /// From this row on, prompts are only measured on.
+    evaluations_from: usize,
     embeddings: Array2<f32>,
 }
 
@@ -26,6 +28,7 @@ impl Toy {
             names: (0..counts.len()).map(|route| format!("route{route}")).collect(),
             texts: Vec::new(),
             labels: Vec::new(),
+            evaluations_from: usize::MAX,
             embeddings: Array2::zeros((counts.iter().sum::<usize>() + none, DIMENSION)),
         };
         let labels = counts.iter().enumerate().flat_map(|(route, count)| vec![Label::Route(route as u32); *count]);
@@ -57,8 +60,15 @@ impl Toy {
             self.names.iter().map(|name| Route { name, description: "", embedding: None }).collect();
         let example = |(text, label): (&'_ String, &Label)| (text.clone(), *label);
         let owned: Vec<(String, Label)> = self.texts.iter().zip(&self.labels).map(example).collect();
-        let examples: Vec<Example> =
-            owned.iter().map(|(text, label)| Example { text, label: *label, purpose: Purpose::Reference }).collect();
+        let purpose = |row: usize| match row < self.evaluations_from {
+            true => Purpose::Reference,
+            false => Purpose::Evaluation,
+        };
+        let examples: Vec<Example> = owned
+            .iter()
+            .enumerate()
+            .map(|(row, (text, label))| Example { text, label: *label, purpose: purpose(row) })
+            .collect();
         Ok(work(&TrainingSet::new(&routes, &examples, self.embeddings.view())?))
     }
 
@@ -189,6 +199,24 @@ fn none_prompts_teach_what_is_out_of_scope() {
     assert!(report.scope_auroc_none.unwrap() > 0.9, "{report:?}");
     assert!(toy.judge(&model, 0).in_scope > 0.5);
     assert!(toy.judge(&model, 120).in_scope < 0.5);
+}
+
+#[test]
+fn evaluation_prompts_are_measured_on_and_not_learned_from() {
+    let mut toy = Toy::new(&[40, 40, 40], 0, 0.2);
+    let last = toy.texts.len() - 1;
+    let without = toy.fit();
+    // Half of the last route's prompts come from elsewhere, users say: all of them belong to the first route.
+    toy.evaluations_from = 100;
+    toy.labels[100..].fill(Label::Route(0));
+    let with = toy.fit();
+    let counts = |report: &FitReport| (report.references, report.evaluations, report.held_out);
+    assert_eq!((counts(&without.report), counts(&with.report)), ((120, 0, 120), (100, 20, 120)));
+    assert!(without.report.accuracy > 0.95, "{:?}", without.report);
+    assert!((with.report.accuracy - 100.0 / 120.0).abs() < 0.05, "{:?}", with.report);
+    let (sure, unsure) = (toy.judge(&without.model, last), toy.judge(&with.model, last));
+    assert_eq!(unsure.ranking[0].0, 2, "what they say is not learned");
+    assert!(unsure.confidence < sure.confidence, "but it is believed: {unsure:?}, {sure:?}");
 }
 
 #[test]

@@ -95,7 +95,9 @@ mod tests {
     use super::*;
     use crate::index::{BuildWatch, IndexConfig};
     use crate::publish::Draft;
-    use crate::reference::{Fingerprint, Precondition, PromptEdit, Route, RouteName, SetEdit, SetName, SetPolicy};
+    use crate::reference::{
+        Fingerprint, Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetName, SetPolicy,
+    };
 
     #[test]
     fn each_prompt_is_judged_by_the_others() {
@@ -110,7 +112,13 @@ mod tests {
         for (row, (route, angle)) in rows.iter().enumerate() {
             let vector = Embedding::normalised(vec![angle.cos(), angle.sin()]).unwrap();
             let text = if row < 5 { format!("text {row}") } else { format!("{}Copy.", " ".repeat(row)) };
-            let edit = PromptEdit { id: None, route: names[*route].clone(), text, precondition: Precondition::None };
+            let edit = PromptEdit {
+                id: None,
+                route: names[*route].clone(),
+                text,
+                purpose: PromptPurpose::Reference,
+                precondition: Precondition::None,
+            };
             draft.push(&edit, &vector).unwrap();
             vectors.push(&vector).unwrap();
         }

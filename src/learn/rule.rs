@@ -13,7 +13,7 @@ use crate::embed::Embedding;
 use crate::prompt::words_of;
 use crate::reference::{
     Precondition, PromptFilter, Proposal, ProposalFilter, ProposalId, ProposalState, ReferencePrompt, ReferenceSet,
-    Result, Revision, RouteIndex, RouteName, Settlement, StoreError, TextHash,
+    Result, Revision, RouteIndex, RouteName, Settlement, StoreError, TextHash, is_neighbour,
 };
 
 /// Proposals that are looked at in one go; the others wait for the next.
@@ -125,6 +125,8 @@ async fn references(recorder: &Recorder, set: &ReferenceSet, routes: &[RouteName
         let page: Vec<ReferencePrompt> = recorder.store().list_prompts(&set.name, &filter).await?;
         let Some(last) = page.last() else { return Ok(examples) };
         filter.after = Some(last.id.clone());
+        let page: Vec<ReferencePrompt> =
+            page.into_iter().filter(|prompt| is_neighbour(&prompt.route, prompt.purpose)).collect();
         let hashes: Vec<TextHash> = page.iter().map(|prompt| TextHash::of(&prompt.text)).collect();
         let stored: HashMap<TextHash, Vec<f32>> =
             recorder.store().get_embeddings(recorder.model(), &hashes).await?.into_iter().collect();

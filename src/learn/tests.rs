@@ -11,7 +11,8 @@ use crate::embed::{
 use crate::index::{BuildWatch, IndexConfig};
 use crate::publish::Draft;
 use crate::reference::{
-    Fingerprint, PromptEdit, ProposalFilter, ProposalState, Route, SetEdit, SetPolicy, Snapshot, SnapshotCell, Store,
+    Fingerprint, PromptEdit, PromptPurpose, ProposalFilter, ProposalState, Route, SetEdit, SetPolicy, Snapshot,
+    SnapshotCell, Store,
 };
 use crate::store::SqliteStore;
 
@@ -97,6 +98,7 @@ impl Fixture {
             id: None,
             route: route(name),
             text: text.to_owned(),
+            purpose: PromptPurpose::Reference,
             precondition: Precondition::None,
         });
         store.upsert_prompts(&set(), &prompts).await.unwrap();

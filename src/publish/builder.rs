@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use semroute_decision::{DecisionModel, FitConfig};
+use semroute_decision::FitConfig;
 
 use super::error::BuildError;
 use super::fitting::{self, Fit, FitInput, Previous};
@@ -16,7 +16,7 @@ use super::indexes::IndexFolder;
 use super::indexing::{Indexing, watched};
 use super::progress::BuildProgress;
 use super::report::{BuildReport, FitSummary};
-use super::{check, load};
+use super::{check, load, sealed};
 use crate::embed::EmbedQueue;
 use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::words_of;
@@ -325,9 +325,9 @@ impl Builder {
         }
         let Some(summary) = report_of(live).and_then(|report| report.fit) else { return Ok(None) };
         let bytes = self.store.decision_model(&live.set, live.version).await?.unwrap_or_default();
-        let Ok(model) = DecisionModel::from_bytes(&bytes) else { return Ok(None) };
-        let changed = summary.changed + check::changed(self.store.as_ref(), live, version).await?;
-        Ok(Some(Previous { model, summary: FitSummary { changed, ..summary } }))
+        let Ok(model) = sealed::open(&bytes) else { return Ok(None) };
+        let Some(changed) = check::changed(self.store.as_ref(), live, version).await? else { return Ok(None) };
+        Ok(Some(Previous { model, summary: FitSummary { changed: summary.changed + changed, ..summary } }))
     }
 
     /// The index and the decision model of a version; both are taken over if they are there and fit.
@@ -346,7 +346,7 @@ impl Builder {
             set: rows.version.set.to_string(),
             policy: rows.version.policy.clone(),
             routes: fitting::describe(&self.queue, &rows.version.routes).await?,
-            none: std::mem::take(&mut rows.none),
+            apart: std::mem::take(&mut rows.apart),
         };
         let indexing = self.indexing.clone();
         let work = move |watch: &BuildWatch| {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::error::BuildError;
 use super::fitting::{FitInput, fitted};
-use super::load::{self, NonePrompts, Rows};
+use super::load::{self, Apart, Rows};
 use super::report::FitSummary;
 use crate::embed::Embedding;
 use crate::index::{BuildWatch, IndexConfig, Stopped, VectorMatrix, VectorMatrixBuilder};
 use crate::reference::{
     Fingerprint, NO_ROUTE, PromptEdit, Reference, ReferenceId, Route, RouteIndex, SetEdit, SetVersion, Snapshot,
-    StoreError, TextHash, VersionState,
+    StoreError, TextHash, VersionState, is_neighbour,
 };
 
 /// Takes prompts with their embeddings one by one.
@@ -19,7 +19,7 @@ pub struct Draft {
     routes: Vec<Route>,
     references: Vec<Reference>,
     vectors: VectorMatrixBuilder,
-    none: NonePrompts,
+    apart: Vec<Apart>,
 }
 
 impl Draft {
@@ -27,26 +27,32 @@ impl Draft {
         let mut routes: Vec<Route> = routes.iter().filter(|route| !route.is_none()).cloned().collect();
         routes.sort_by(|a, b| a.name.cmp(&b.name));
         let vectors = VectorMatrix::with_capacity(0, dimension);
-        Self { edit: edit.clone(), routes, references: Vec::new(), vectors, none: NonePrompts::default() }
+        Self { edit: edit.clone(), routes, references: Vec::new(), vectors, apart: Vec::new() }
     }
 
     /// `UnknownRoute` if the prompt's route is not among the routes.
     pub fn push(&mut self, prompt: &PromptEdit, embedding: &Embedding) -> Result<(), BuildError> {
+        let text: Box<str> = prompt.text.as_str().into();
+        let purpose = prompt.purpose;
         if prompt.route.as_str() == NO_ROUTE {
-            self.none.texts.push(prompt.text.as_str().into());
-            self.none.embeddings.push(embedding.clone());
+            self.apart.push(Apart { text, route: None, purpose, embedding: embedding.clone() });
             return Ok(());
         }
         let set = || self.edit.name.clone();
         let route = self.routes.binary_search_by(|route| route.name.cmp(&prompt.route));
         let route = route.map_err(|_| StoreError::UnknownRoute { set: set(), route: prompt.route.clone() })?;
+        if !is_neighbour(&prompt.route, purpose) {
+            let route = Some(route as RouteIndex);
+            self.apart.push(Apart { text, route, purpose, embedding: embedding.clone() });
+            return Ok(());
+        }
         let id = match &prompt.id {
             Some(id) => id.clone(),
             None => ReferenceId::new(&TextHash::of(&prompt.text).short()).map_err(StoreError::from)?,
         };
         let bad = |source| BuildError::StoredEmbedding { set: set(), id: id.to_string(), source };
         self.vectors.push(embedding).map_err(bad)?;
-        self.references.push(Reference { id, route: route as RouteIndex, text: prompt.text.as_str().into() });
+        self.references.push(Reference { id, route: route as RouteIndex, text });
         Ok(())
     }
 
@@ -74,7 +80,7 @@ impl Draft {
             set: rows.version.set.to_string(),
             policy: rows.version.policy.clone(),
             routes: described,
-            none: std::mem::take(&mut rows.none),
+            apart: std::mem::take(&mut rows.apart),
         };
         let vectors = Arc::clone(&rows.vectors);
         let snapshot = load::index(rows, config, watch)?;
@@ -96,6 +102,6 @@ impl Draft {
             report: String::new(),
         };
         let vectors = Arc::new(self.vectors.finish());
-        Rows { version, references: self.references, vectors, none: self.none }
+        Rows { version, references: self.references, vectors, apart: self.apart }
     }
 }

@@ -8,12 +8,13 @@ use ndarray::{Array2, ArrayView2};
 use semroute_decision::{DecisionModel, Example, FitConfig, FitError, Label, Purpose, TrainingSet, Watch, fit, refit};
 
 use super::error::BuildError;
-use super::load::NonePrompts;
+use super::load::Apart;
 use super::report::{Expectation, FitSummary};
+use super::sealed;
 use crate::embed::{EmbedQueue, Embedding};
 use crate::index::{BuildWatch, Stopped, VectorMatrix};
 use crate::prompt::words_of;
-use crate::reference::{DecisionRule, Reference, Route, SetPolicy, SetVersion};
+use crate::reference::{DecisionRule, PromptPurpose, Reference, Route, SetPolicy, SetVersion};
 
 /// Descriptions on their way through the embedding queue at once.
 const IN_FLIGHT: usize = 32;
@@ -27,7 +28,7 @@ pub(super) struct FitInput {
     pub policy: SetPolicy,
     /// In the order of a snapshot, each with the embedding of its name and description.
     pub routes: Vec<(Route, Embedding)>,
-    pub none: NonePrompts,
+    pub apart: Vec<Apart>,
 }
 
 /// A model with the rule that the policy makes of it, or why there is none.
@@ -73,7 +74,7 @@ pub(super) fn fitted(
             return Ok(Fit { rule: None, bytes: Vec::new(), summary: None, refused: Some(error.to_string()) });
         }
     };
-    let bytes = fitted.model.to_bytes();
+    let bytes = sealed::seal(&fitted.model);
     let rule = DecisionRule::new(Arc::new(fitted.model), &input.policy);
     let names: Vec<&str> = input.routes.iter().map(|(route, _)| route.name.as_str()).collect();
     let summary = FitSummary::of(&fitted.report, &rule, &names, bytes.len(), begun.elapsed());
@@ -110,7 +111,7 @@ pub(super) fn refitted(
         Err(FitError::Cancelled) => return Err(Stopped),
         Ok(None) | Err(_) => return Ok(None),
     };
-    let bytes = model.to_bytes();
+    let bytes = sealed::seal(&model);
     let rule = DecisionRule::new(Arc::new(model), &input.policy);
     let (expected, seconds) = (Expectation::of(&rule), begun.elapsed().as_secs_f64());
     let summary = FitSummary { expected, bytes: bytes.len() as u64, seconds, ..summary };
@@ -124,7 +125,7 @@ pub(super) fn restored(version: &SetVersion, bytes: &[u8], dimension: usize) -> 
     }
     let (set, number) = (&version.set, version.version);
     let routes = version.routes.iter().filter(|route| !route.is_none()).count();
-    match DecisionModel::from_bytes(bytes) {
+    match sealed::open(bytes) {
         Ok(model) if model.routes() == routes && model.dimension() == dimension => {
             Some(Some(DecisionRule::new(Arc::new(model), &version.policy)))
         }
@@ -163,20 +164,28 @@ impl FitInput {
             label: Label::Route(reference.route),
             purpose: Purpose::Reference,
         });
-        let none = self.none.texts.iter().map(|text| Example { text, label: Label::None, purpose: Purpose::Reference });
-        let examples: Vec<Example<'_>> = known.chain(none).collect();
-        let all = (!self.none.embeddings.is_empty()).then(|| self.with_none(vectors));
+        // As prompts come, too: an evaluation prompt is measured as it would be served.
+        let said: Vec<Arc<str>> = self.apart.iter().map(|apart| words_of(&apart.text)).collect();
+        let apart = self.apart.iter().zip(&said).map(|(apart, text)| Example {
+            text,
+            label: apart.route.map_or(Label::None, Label::Route),
+            purpose: match apart.purpose {
+                PromptPurpose::Reference => Purpose::Reference,
+                PromptPurpose::Evaluation => Purpose::Evaluation,
+            },
+        });
+        let examples: Vec<Example<'_>> = known.chain(apart).collect();
+        let all = (!self.apart.is_empty()).then(|| self.with_apart(vectors));
         let embeddings = all.as_ref().map_or_else(|| vectors.view(), |all| all.view());
         fit(&TrainingSet::new(&routes, &examples, embeddings)?)
     }
 
-    /// The references' vectors, then those of the prompts that belong to no route.
-    fn with_none(&self, vectors: &VectorMatrix) -> Array2<f32> {
-        let none: Vec<f32> = self.none.embeddings.iter().flat_map(|row| row.as_slice()).copied().collect();
-        let rows = self.none.embeddings.len();
-        let none = ArrayView2::from_shape((rows, vectors.dimension()), &none);
+    /// The references' vectors, then those of the prompts beside them.
+    fn with_apart(&self, vectors: &VectorMatrix) -> Array2<f32> {
+        let apart: Vec<f32> = self.apart.iter().flat_map(|apart| apart.embedding.as_slice()).copied().collect();
+        let apart = ArrayView2::from_shape((self.apart.len(), vectors.dimension()), &apart);
         // Every embedding has the model's dimension: were it otherwise, the fit would say that the rows disagree.
-        none.and_then(|none| ndarray::concatenate(ndarray::Axis(0), &[vectors.view(), none])).unwrap_or_default()
+        apart.and_then(|apart| ndarray::concatenate(ndarray::Axis(0), &[vectors.view(), apart])).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,6 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::super::load::NonePrompts;
 use super::*;
 use crate::embed::Embedding;
 use crate::index::{IndexChoice, VectorMatrix};
@@ -47,7 +46,7 @@ fn rows(number: Version, rows: &[usize]) -> Rows {
     let Texts { version, references } = texts(number, rows);
     let mut vectors = VectorMatrix::with_capacity(rows.len(), DIMENSION);
     rows.iter().for_each(|at| vectors.push(&vector(*at)).unwrap());
-    Rows { version, references, vectors: Arc::new(vectors.finish()), none: NonePrompts::default() }
+    Rows { version, references, vectors: Arc::new(vectors.finish()), apart: Vec::new() }
 }
 
 fn saved(indexing: &Indexing, number: Version) -> Option<index::Saved> {
@@ -159,6 +158,6 @@ fn without_texts(rows: &Rows) -> Rows {
         version: rows.version.clone(),
         references: Vec::new(),
         vectors: Arc::clone(&rows.vectors),
-        none: NonePrompts::default(),
+        apart: Vec::new(),
     }
 }

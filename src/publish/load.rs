@@ -6,8 +6,8 @@ use super::error::BuildError;
 use crate::embed::Embedding;
 use crate::index::{self, BuildWatch, IndexConfig, IndexReport, Stopped, VectorMatrix};
 use crate::reference::{
-    Fingerprint, NO_ROUTE, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot, SnapshotId,
-    Store, StoreError, VersionPrompt, VersionText,
+    Fingerprint, NO_ROUTE, PromptPurpose, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot,
+    SnapshotId, Store, StoreError, VersionPrompt, VersionText, is_neighbour,
 };
 
 /// Prompts read from the store at a time.
@@ -21,14 +21,17 @@ pub(super) struct Rows {
     pub version: SetVersion,
     pub references: Vec<Reference>,
     pub vectors: Arc<VectorMatrix>,
-    pub none: NonePrompts,
+    pub apart: Vec<Apart>,
 }
 
-/// Prompts that belong to no route: learned from, never a neighbour.
-#[derive(Default)]
-pub(super) struct NonePrompts {
-    pub texts: Vec<Arc<str>>,
-    pub embeddings: Vec<Embedding>,
+/// A prompt that is never a neighbour: one of no route, or one that is only measured on.
+#[derive(Debug, Clone)]
+pub(super) struct Apart {
+    pub text: Box<str>,
+    /// `None`: of no route.
+    pub route: Option<RouteIndex>,
+    pub purpose: PromptPurpose,
+    pub embedding: Embedding,
 }
 
 /// The rows of a version without vectors, for an index that has them.
@@ -47,19 +50,19 @@ pub(super) async fn read(
     let version = prepared(version, model)?;
     let mut references = Vec::with_capacity(version.prompts as usize);
     let mut vectors = VectorMatrix::with_capacity(version.prompts as usize, dimension);
-    let mut none = NonePrompts::default();
+    let mut apart = Vec::new();
     let mut after: Option<ReferenceId> = None;
     loop {
         let page = store.version_prompts(&version.set, version.version, after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
         for prompt in page {
-            let VersionPrompt { id, route, text, embedding } = prompt;
+            let VersionPrompt { id, route, text, purpose, embedding } = prompt;
             let bad = |source| BuildError::StoredEmbedding { set: version.set.clone(), id: id.to_string(), source };
             let embedding = Embedding::stored(embedding, dimension).map_err(bad)?;
-            if route.as_str() == NO_ROUTE {
-                none.texts.push(text.into());
-                none.embeddings.push(embedding);
+            if !is_neighbour(&route, purpose) {
+                let route = if route.as_str() == NO_ROUTE { None } else { Some(route_index(&version, &route)?) };
+                apart.push(Apart { text: text.into(), route, purpose, embedding });
                 continue;
             }
             vectors.push(&embedding).map_err(bad)?;
@@ -67,7 +70,7 @@ pub(super) async fn read(
             references.push(Reference { id, route, text: text.into() });
         }
     }
-    Ok(Rows { version, references, vectors: Arc::new(vectors.finish()), none })
+    Ok(Rows { version, references, vectors: Arc::new(vectors.finish()), apart })
 }
 
 /// Reads the texts alone.
@@ -83,7 +86,8 @@ pub(super) async fn read_texts(
         let page = store.version_texts(&version.set, version.version, after.as_ref(), TEXTS_PAGE).await?;
         let Some(last) = page.last() else { return Ok(Texts { version, references }) };
         after = Some(last.id.clone());
-        for VersionText { id, route, text } in page.into_iter().filter(|prompt| prompt.route.as_str() != NO_ROUTE) {
+        let page = page.into_iter().filter(|prompt| is_neighbour(&prompt.route, prompt.purpose));
+        for VersionText { id, route, text, .. } in page {
             let route = route_index(&version, &route)?;
             references.push(Reference { id, route, text: text.into() });
         }

@@ -14,6 +14,7 @@ mod operations;
 mod progress;
 mod readiness;
 mod report;
+mod sealed;
 mod sync;
 
 pub use bring_up::bring_up;

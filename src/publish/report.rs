@@ -66,6 +66,9 @@ pub struct FitSummary {
     /// Prompts that came, went or changed their route since these figures were taken. The model has learned them.
     #[serde(default)]
     pub changed: u64,
+    /// Evaluation prompts: they are measured on, and nothing is learned from them.
+    #[serde(default)]
+    pub evaluations: u64,
     /// Size of the model.
     pub bytes: u64,
     pub seconds: f64,
@@ -118,6 +121,7 @@ impl FitSummary {
             expected: Expectation::of(rule),
             warnings: report.warnings.iter().map(|warning| in_words(warning, names)).collect(),
             changed: 0,
+            evaluations: report.evaluations as u64,
             bytes: bytes as u64,
             seconds: took.as_secs_f64(),
         }

@@ -91,7 +91,9 @@ pub async fn is_half_taken(store: &dyn Store, present: &ReferenceSet, files: &Se
         let Some(last) = page.last() else { return Ok(true) };
         after = Some(last.id.clone());
         let from_files = page.iter().all(|prompt| {
-            prompts.get(&prompt.id).is_some_and(|edit| edit.text == prompt.text && edit.route == prompt.route)
+            prompts.get(&prompt.id).is_some_and(|edit| {
+                edit.text == prompt.text && edit.route == prompt.route && edit.purpose == prompt.purpose
+            })
         });
         if !from_files {
             return Ok(false);

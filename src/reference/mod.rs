@@ -23,6 +23,6 @@ pub use rule::DecisionRule;
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};
 pub use store::{PromptFilter, Result, Store, StoreError};
 pub use types::{
-    Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferencePrompt, ReferenceSet, Revision, Route,
-    SetEdit, SetVersion, TextHash, Version, VersionPrompt, VersionState, VersionText,
+    Fingerprint, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, PromptPurpose, ReferencePrompt, ReferenceSet,
+    Revision, Route, SetEdit, SetVersion, TextHash, Version, VersionPrompt, VersionState, VersionText, is_neighbour,
 };

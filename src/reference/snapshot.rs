@@ -171,14 +171,20 @@ mod tests {
     use super::*;
     use crate::index::{BuildWatch, IndexConfig};
     use crate::publish::Draft;
-    use crate::reference::{Precondition, PromptEdit, RouteName, SetEdit};
+    use crate::reference::{Precondition, PromptEdit, PromptPurpose, RouteName, SetEdit};
 
     fn snapshot(version: Version) -> Arc<Snapshot> {
         let name = RouteName::new("a").unwrap();
         let edit =
             SetEdit { name: SetName::new("s").unwrap(), description: String::new(), policy: SetPolicy::default() };
         let mut draft = Draft::new(&edit, &[Route::named(name.clone())], 2);
-        let prompt = PromptEdit { id: None, route: name, text: "x".to_owned(), precondition: Precondition::None };
+        let prompt = PromptEdit {
+            id: None,
+            route: name,
+            text: "x".to_owned(),
+            purpose: PromptPurpose::Reference,
+            precondition: Precondition::None,
+        };
         draft.push(&prompt, &Embedding::normalised(vec![1.0, 1.0]).unwrap()).unwrap();
         let snapshot =
             draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default()).unwrap();

@@ -144,12 +144,50 @@ impl Route {
     }
 }
 
+/// What a labelled prompt is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptPurpose {
+    /// Learned from, and a neighbour of prompts to come.
+    #[default]
+    Reference,
+    /// Only measured on, when a version's confidence is fitted: what users really sent, say.
+    Evaluation,
+}
+
+impl PromptPurpose {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reference => "reference",
+            Self::Evaluation => "evaluation",
+        }
+    }
+}
+
+impl FromStr for PromptPurpose {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "reference" => Ok(Self::Reference),
+            "evaluation" => Ok(Self::Evaluation),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Whether a prompt stands in the index: evaluation prompts and those of no route do not.
+pub fn is_neighbour(route: &RouteName, purpose: PromptPurpose) -> bool {
+    route.as_str() != NO_ROUTE && purpose == PromptPurpose::Reference
+}
+
 /// A labelled example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReferencePrompt {
     pub id: ReferenceId,
     pub route: RouteName,
     pub text: String,
+    pub purpose: PromptPurpose,
     pub revision: Revision,
 }
 
@@ -160,6 +198,7 @@ pub struct PromptEdit {
     pub id: Option<ReferenceId>,
     pub route: RouteName,
     pub text: String,
+    pub purpose: PromptPurpose,
     pub precondition: Precondition,
 }
 
@@ -229,6 +268,7 @@ pub struct VersionPrompt {
     pub id: ReferenceId,
     pub route: RouteName,
     pub text: String,
+    pub purpose: PromptPurpose,
     /// As stored: its dimension and values are checked by whoever builds a snapshot.
     pub embedding: Vec<f32>,
 }
@@ -239,6 +279,7 @@ pub struct VersionText {
     pub id: ReferenceId,
     pub route: RouteName,
     pub text: String,
+    pub purpose: PromptPurpose,
 }
 
 #[cfg(test)]

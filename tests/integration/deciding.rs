@@ -119,6 +119,29 @@ async fn prompts_of_no_route_teach_what_is_out_of_scope_and_are_never_neighbours
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn evaluation_prompts_are_measured_on_and_are_no_neighbours() {
+    let server = setup(0.5).start().await;
+    publish(&server).await;
+    let text = "which wine goes with a stew of beans";
+    let prompt = pb::ReferencePrompt {
+        id: "seen".to_owned(),
+        route: "cooking".to_owned(),
+        text: text.to_owned(),
+        purpose: pb::PromptPurpose::Evaluation.into(),
+        ..pb::ReferencePrompt::default()
+    };
+    let prompts = vec![pb::ReferencePromptWrite { prompt: Some(prompt), expected_revision: None }];
+    let request = pb::UpsertReferencePromptsRequest { set: SET.to_owned(), prompts };
+    server.references().await.upsert_reference_prompts(request).await.unwrap();
+    let report = publish(&server).await;
+    assert_eq!(report.prompts, 32, "prompts of the index");
+    let fit = report.fit.unwrap();
+    assert_eq!((fit.held_out, fit.evaluations, fit.changed), (33, 1, 0), "measured anew");
+    let neighbours = decide(&server, text, None).await.neighbours;
+    assert!(!neighbours.is_empty() && neighbours.iter().all(|near| near.id != "seen"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn prompts_of_no_route_alone_cannot_be_published() {
     let server = Setup::default().start().await;
     let mut references = server.references().await;
@@ -146,8 +169,11 @@ async fn the_stored_model_decides_and_a_damaged_one_is_fitted_again() {
     let stored = app.store.decision_model(&set_name(), 1).await.unwrap().unwrap();
     assert!(!stored.is_empty());
 
-    let damaged = stored[..stored.len() / 2].to_vec();
-    for model in [stored, damaged, b"nonsense".to_vec()] {
+    let cut = stored[..stored.len() / 2].to_vec();
+    let mut flipped = stored.clone();
+    let last = flipped.len() - 1;
+    flipped[last] ^= 1;
+    for model in [stored, cut, flipped, b"nonsense".to_vec()] {
         app.store.put_decision_model(&set_name(), 1, &model).await.unwrap();
         let set = app.store.get_set(&set_name()).await.unwrap();
         bring_up(&app.live, &app.builder, &set, true, &Counters::default()).await.unwrap();

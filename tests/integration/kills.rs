@@ -62,7 +62,7 @@ async fn every_acknowledged_write_outlives_a_kill() {
                             id: format!("{round}-{writer}-{call}-{n}"),
                             route: "maths".to_owned(),
                             text: format!("round {round} writer {writer} call {call} prompt {n}"),
-                            revision: 0,
+                            ..pb::ReferencePrompt::default()
                         })
                         .collect();
                     let writes = prompts.iter().map(|prompt| pb::ReferencePromptWrite {

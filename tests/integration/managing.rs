@@ -97,7 +97,13 @@ fn route(name: &str) -> pb::Route {
 }
 
 fn prompt(id: &str, route: &str, text: &str) -> pb::ReferencePrompt {
-    pb::ReferencePrompt { id: id.to_owned(), route: route.to_owned(), text: text.to_owned(), revision: 0 }
+    pb::ReferencePrompt {
+        id: id.to_owned(),
+        route: route.to_owned(),
+        text: text.to_owned(),
+        revision: 0,
+        purpose: pb::PromptPurpose::Reference.into(),
+    }
 }
 
 fn write(id: &str, route: &str, text: &str) -> pb::ReferencePromptWrite {

@@ -32,7 +32,7 @@ async fn write(server: &TestServer, prompts: &[(&str, &str, &str)]) {
             id: (*id).to_owned(),
             route: (*route).to_owned(),
             text: (*text).to_owned(),
-            revision: 0,
+            ..pb::ReferencePrompt::default()
         }),
         expected_revision: None,
     });

@@ -12,7 +12,9 @@ use semroute::grpc::pb;
 use semroute::http::{BoundHttp, HttpConfig, Listen, Standing};
 use semroute::model::{self, PullOptions, Registry, Silent};
 use semroute::publish::{Counters, bring_up, sync_files};
-use semroute::reference::{Precondition, PromptEdit, Route, RouteName, SetEdit, SetFiles, SetName, SetPolicy};
+use semroute::reference::{
+    Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetFiles, SetName, SetPolicy,
+};
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
@@ -86,6 +88,7 @@ fn small_set(policy: SetPolicy) -> SetFiles {
         id: None,
         route: name(route),
         text: text.to_owned(),
+        purpose: PromptPurpose::Reference,
         precondition: Precondition::None,
     };
     SetFiles {

@@ -13,7 +13,7 @@ use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::Prompt;
 use crate::publish::Draft;
 use crate::reference::{
-    Fingerprint, Precondition, PromptEdit, Route, RouteName, SetEdit, SetName, SetPolicy, Snapshot,
+    Fingerprint, Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetName, SetPolicy, Snapshot,
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +42,13 @@ fn snapshot(policy: SetPolicy) -> Arc<Snapshot> {
     let mut draft = Draft::new(&edit, &names.clone().map(Route::named), 2);
     for at in 0..30 {
         let route = names[at % 2].clone();
-        let prompt = PromptEdit { id: None, route, text: at.to_string(), precondition: Precondition::None };
+        let prompt = PromptEdit {
+            id: None,
+            route,
+            text: at.to_string(),
+            purpose: PromptPurpose::Reference,
+            precondition: Precondition::None,
+        };
         draft.push(&prompt, &Embedding::normalised(vec![at as f32, 1.0]).unwrap()).unwrap();
     }
     let built = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default());

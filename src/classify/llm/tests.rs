@@ -7,7 +7,9 @@ use crate::embed::Embedding;
 use crate::index::{BuildWatch, IndexConfig};
 use crate::provider::{ChatRequest, Choice, ChoiceQuestion, Completion, CompletionStream, Error, FinishReason};
 use crate::publish::Draft;
-use crate::reference::{Fingerprint, Precondition, PromptEdit, Route, RouteName, SetEdit, SetName, SetPolicy};
+use crate::reference::{
+    Fingerprint, Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetName, SetPolicy,
+};
 
 /// Takes its time, then names the route `maths`.
 struct Slow {
@@ -67,8 +69,13 @@ fn snapshot() -> Snapshot {
     let routes = [Route::named(name("maths")), Route::named(name("talk"))];
     let mut draft = Draft::new(&edit, &routes, 2);
     for (route, text, vector) in [("maths", "1 + 1", [1.0, 0.0]), ("talk", "hello", [0.0, 1.0])] {
-        let prompt =
-            PromptEdit { id: None, route: name(route), text: text.to_owned(), precondition: Precondition::None };
+        let prompt = PromptEdit {
+            id: None,
+            route: name(route),
+            text: text.to_owned(),
+            purpose: PromptPurpose::Reference,
+            precondition: Precondition::None,
+        };
         draft.push(&prompt, &Embedding::normalised(vector.to_vec()).unwrap()).unwrap();
     }
     draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default()).unwrap()

@@ -21,7 +21,9 @@ use crate::app::Embedding;
 use crate::config::Config;
 use crate::doctor::Verdict;
 use crate::evaluate::{Evaluation, Grounds, Layout, Report, Subject, TARGETS, Threshold, draw, html, render};
-use crate::reference::{LabelledText, NO_ROUTE, PromptEdit, SetFiles, Snapshot, read_labelled, read_set};
+use crate::reference::{
+    LabelledText, NO_ROUTE, PromptEdit, PromptPurpose, SetFiles, Snapshot, read_labelled, read_set,
+};
 use measure::{Measure, Row};
 
 /// The other word for "no route", as public data has it.
@@ -106,12 +108,14 @@ fn read_references(path: &Path, args: &EvalArgs) -> Result<SetFiles, CommandErro
     let mut files = read_set(path)?;
     files.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     if let Some(shots) = args.shots {
-        let prompts: Vec<(&str, &str)> =
-            files.prompts.iter().map(|edit| (edit.route.as_str(), edit.text.as_str())).collect();
-        let drawn: HashSet<usize> = draw(&prompts, shots as usize, args.seed).into_iter().collect();
         let all: Vec<PromptEdit> = std::mem::take(&mut files.prompts);
-        files.prompts =
-            all.into_iter().enumerate().filter(|(at, _)| drawn.contains(at)).map(|(_, edit)| edit).collect();
+        let (references, evaluation): (Vec<PromptEdit>, Vec<PromptEdit>) =
+            all.into_iter().partition(|edit| edit.purpose == PromptPurpose::Reference);
+        let prompts: Vec<(&str, &str)> =
+            references.iter().map(|edit| (edit.route.as_str(), edit.text.as_str())).collect();
+        let drawn: HashSet<usize> = draw(&prompts, shots as usize, args.seed).into_iter().collect();
+        let references = references.into_iter().enumerate().filter(|(at, _)| drawn.contains(at));
+        files.prompts = references.map(|(_, edit)| edit).chain(evaluation).collect();
     }
     Ok(files)
 }

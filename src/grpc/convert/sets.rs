@@ -6,8 +6,8 @@ use super::super::pb;
 use super::super::violation::{Violations, name};
 use crate::publish::{BuildReport, FitSummary};
 use crate::reference::{
-    CostPolicy, Fallback, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, ReferenceId, ReferencePrompt,
-    ReferenceSet, Revision, Route, RouteName, SetEdit, SetName, SetPolicy, TargetName, TextHash,
+    CostPolicy, Fallback, MAX_TEXT_BYTES, NO_ROUTE, Precondition, PromptEdit, PromptPurpose, ReferenceId,
+    ReferencePrompt, ReferenceSet, Revision, Route, RouteName, SetEdit, SetName, SetPolicy, TargetName, TextHash,
 };
 
 const MAX_DESCRIPTION_BYTES: usize = 4_096;
@@ -180,10 +180,23 @@ pub(in crate::grpc) fn prompt_edits(
                 _ => drop(ids.insert(taken, Seen { place, route: route.clone(), named })),
             }
         }
-        let edit = route.map(|route| PromptEdit { id, route, text: prompt.text, precondition: precondition(expected) });
+        let purpose = purpose(violations, &format!("{path}.purpose"), prompt.purpose);
+        let precondition = precondition(expected);
+        let edit = route.map(|route| PromptEdit { id, route, text: prompt.text, purpose, precondition });
         edits.extend(edit);
     }
     edits
+}
+
+fn purpose(violations: &mut Violations, field: &str, value: i32) -> PromptPurpose {
+    match pb::PromptPurpose::try_from(value) {
+        Ok(pb::PromptPurpose::Unspecified | pb::PromptPurpose::Reference) => PromptPurpose::Reference,
+        Ok(pb::PromptPurpose::Evaluation) => PromptPurpose::Evaluation,
+        Err(_) => {
+            violations.add(field, format!("is {value}: give PROMPT_PURPOSE_REFERENCE or PROMPT_PURPOSE_EVALUATION"));
+            PromptPurpose::Reference
+        }
+    }
 }
 
 fn check_text(violations: &mut Violations, field: &str, text: &str) {
@@ -283,6 +296,11 @@ impl From<ReferencePrompt> for pb::ReferencePrompt {
             route: prompt.route.to_string(),
             text: prompt.text,
             revision: prompt.revision,
+            purpose: match prompt.purpose {
+                PromptPurpose::Reference => pb::PromptPurpose::Reference,
+                PromptPurpose::Evaluation => pb::PromptPurpose::Evaluation,
+            }
+            .into(),
         }
     }
 }
@@ -323,6 +341,7 @@ impl From<FitSummary> for pb::FitSummary {
             scope_auroc_none: fit.scope_auroc_none,
             shortlist_coverage: fit.shortlist_coverage,
             shortlist_length: fit.shortlist_length,
+            evaluations: fit.evaluations,
             expected: fit.expected.map(|expected| pb::Expectation {
                 threshold: expected.threshold,
                 reached: expected.reached,

@@ -8,7 +8,7 @@ use super::prompt_line::PromptLine;
 use super::{SetFiles, Warning};
 use crate::reference::name::{ReferenceId, RouteName};
 use crate::reference::policy::Fallback;
-use crate::reference::types::{Precondition, PromptEdit, Route, SetEdit, TextHash};
+use crate::reference::types::{Precondition, PromptEdit, PromptPurpose, Route, SetEdit, TextHash};
 
 #[derive(Default)]
 pub(super) struct Collection {
@@ -47,8 +47,15 @@ impl Collection {
             }
         }
         self.take_id(&place, line.id.as_ref(), hash, faults);
-        *self.counts.entry(route.clone()).or_default() += 1;
-        self.prompts.push(PromptEdit { id: line.id, route, text: line.text, precondition: Precondition::None });
+        // A route is known by its references; what is only measured on makes none of it.
+        *self.counts.entry(route.clone()).or_default() += u64::from(line.purpose == PromptPurpose::Reference);
+        self.prompts.push(PromptEdit {
+            id: line.id,
+            route,
+            text: line.text,
+            purpose: line.purpose,
+            precondition: Precondition::None,
+        });
     }
 
     /// A prompt without an id will get one from its text, and nobody else may have taken that.

@@ -11,7 +11,7 @@ use super::prompt_line::each_prompt;
 use super::set_toml::SetToml;
 use super::{SetFiles, Warning};
 use crate::reference::name::{RouteName, SetName};
-use crate::reference::types::SetEdit;
+use crate::reference::types::{PromptPurpose, SetEdit};
 
 /// The file of a folder that describes the set.
 pub const SET_FILE: &str = "set.toml";
@@ -53,7 +53,7 @@ pub struct SetRows {
     pub rows: Vec<LabelledText>,
 }
 
-/// Reads a set (a folder, or a file with labels) as it stands, to be examined: texts that stand more than once, in one
+/// Reads the references of a set (a folder, or a file with labels) as they stand, to be examined: texts that stand more than once, in one
 /// route or in several, are no faults here.
 ///
 /// Fails if something cannot be read, or with all faults of all lines.
@@ -82,6 +82,7 @@ pub fn read_rows(path: &Path) -> Result<SetRows, FileError> {
         }
         each_prompt(file, &mut faults, |place, line, faults| match line.route {
             Some(other) if other != label => faults.add(&place, Wrong::WrongFile { line: other, file: label.clone() }),
+            _ if line.purpose == PromptPurpose::Evaluation => {}
             _ => set.rows.push(LabelledText { text: line.text, label: label.clone(), id: line.id, kind: line.kind }),
         })?;
     }

@@ -59,6 +59,8 @@ pub enum Wrong {
     Missing { key: &'static str },
     #[error("{key} is not a string")]
     NotAString { key: &'static str },
+    #[error("purpose is {found:?}, must be \"reference\" or \"evaluation\"")]
+    UnknownPurpose { found: String },
     #[error("text is empty")]
     EmptyText,
     #[error("text has {bytes} bytes, at most {MAX_TEXT_BYTES} are allowed")]

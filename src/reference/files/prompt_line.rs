@@ -1,4 +1,4 @@
-//! One line of a JSONL file: `{"text": ..., "label" or "route": ...?, "id": ...?}`. Other keys are ignored, since public
+//! One line of a JSONL file: `{"text": ..., "label" or "route": ...?, "id": ...?, "purpose": ...?}`. Other keys are ignored, since public
 //! data carries its own; a known key of the wrong type is a fault.
 
 use std::fs::File;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::fault::{Faults, FileError, Place, Wrong};
 use super::lines::Lines;
 use crate::reference::name::{NameError, ReferenceId, RouteName};
-use crate::reference::types::MAX_TEXT_BYTES;
+use crate::reference::types::{MAX_TEXT_BYTES, PromptPurpose};
 
 /// A line whose parts are valid.
 #[derive(Debug, PartialEq)]
@@ -19,6 +19,7 @@ pub(super) struct PromptLine {
     pub(super) text: String,
     pub(super) route: Option<RouteName>,
     pub(super) id: Option<ReferenceId>,
+    pub(super) purpose: PromptPurpose,
     /// What kind of prompt it is, in the data's own words.
     pub(super) kind: Option<String>,
 }
@@ -63,9 +64,10 @@ impl PromptLine {
             }
             (label, route) => label.or(route),
         };
+        let purpose = purpose(&mut keys).map_err(&mut *report);
         // Not one of our keys: of another type it is somebody else's, and no fault.
         let kind = string(&mut keys, "kind").ok().flatten();
-        Some(Self { text: text.ok()?, route, id: id.ok()?, kind })
+        Some(Self { text: text.ok()?, route, id: id.ok()?, purpose: purpose.ok()?, kind })
     }
 }
 
@@ -101,6 +103,12 @@ fn text(keys: &mut Map<String, Value>) -> Result<String, Wrong> {
         return Err(Wrong::TextTooLong { bytes: text.len() });
     }
     Ok(text)
+}
+
+/// `reference` or `evaluation`; by default a reference.
+fn purpose(keys: &mut Map<String, Value>) -> Result<PromptPurpose, Wrong> {
+    let Some(word) = string(keys, "purpose")? else { return Ok(PromptPurpose::default()) };
+    word.parse().map_err(|()| Wrong::UnknownPurpose { found: word })
 }
 
 fn name<T>(
@@ -147,6 +155,7 @@ mod tests {
             text: text.to_owned(),
             route: route.map(|name| RouteName::new(name).unwrap()),
             id: id.map(|name| ReferenceId::new(name).unwrap()),
+            purpose: PromptPurpose::Reference,
             kind: None,
         }
     }
@@ -159,6 +168,11 @@ mod tests {
             (r#"{"text": "hi", "route": "a", "outcomes": {"x": [1]}}"#, prompt("hi", Some("a"), None)),
             (r#"{"text": "hi", "route": "a", "label": "a", "id": null}"#, prompt("hi", Some("a"), None)),
             (r#"{"text": "hi", "kind": 3}"#, prompt("hi", None, None)),
+            (r#"{"text": "hi", "purpose": "reference"}"#, prompt("hi", None, None)),
+            (
+                r#"{"text": "hi", "purpose": "evaluation"}"#,
+                PromptLine { purpose: PromptPurpose::Evaluation, ..prompt("hi", None, None) },
+            ),
             (
                 r#"{"text": "hi", "kind": "far"}"#,
                 PromptLine { kind: Some("far".to_owned()), ..prompt("hi", None, None) },

@@ -12,8 +12,8 @@ pub(crate) mod spend;
 pub(crate) mod versions;
 
 use crate::reference::{
-    Fingerprint, Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, ReferenceSet, Route, RouteName,
-    SetEdit, SetName, SetPolicy, SetVersion, Store, TextHash, Version,
+    Fingerprint, Precondition, PromptEdit, PromptFilter, PromptPurpose, ReferenceId, ReferencePrompt, ReferenceSet,
+    Route, RouteName, SetEdit, SetName, SetPolicy, SetVersion, Store, TextHash, Version,
 };
 
 /// A place with data, empty at first. Every store opened there sees the same data.
@@ -44,6 +44,7 @@ macro_rules! store_contract {
             prompts {
                 are_listed_in_pages_by_id
                 keep_any_text
+                keep_what_they_are_for
                 without_an_id_are_one_per_text
                 that_stand_there_keep_their_revision
                 are_written_all_or_none
@@ -146,6 +147,7 @@ fn edit(id: &str, route: &str, text: &str) -> PromptEdit {
         id: Some(self::id(id)),
         route: route_name(route),
         text: text.to_owned(),
+        purpose: PromptPurpose::Reference,
         precondition: Precondition::None,
     }
 }

@@ -60,6 +60,23 @@ pub(crate) async fn without_an_id_are_one_per_text(store: &impl Store) {
     assert_eq!(all_prompts(store, "a").await, second);
 }
 
+pub(crate) async fn keep_what_they_are_for(store: &impl Store) {
+    with_routes(store, "a").await;
+    let measured = |edit: PromptEdit| PromptEdit { purpose: PromptPurpose::Evaluation, ..edit };
+    let first = write(store, "a", &[edit("1", "code", "x"), measured(edit("2", "code", "y"))]).await;
+    assert_eq!(first.iter().map(|prompt| prompt.purpose.as_str()).collect::<Vec<_>>(), ["reference", "evaluation"]);
+    assert_eq!(all_prompts(store, "a").await, first);
+    let changed = write(store, "a", &[measured(edit("1", "code", "x"))]).await;
+    assert!(changed[0].revision > first[0].revision, "another purpose is a change");
+
+    let version = store.freeze(&set("a"), &Fingerprint("m".to_owned()), false).await.unwrap();
+    store.put_embeddings(&version.model, &[embedding("x"), embedding("y")]).await.unwrap();
+    let prompts = store.version_prompts(&version.set, version.version, None, 9).await.unwrap();
+    let texts = store.version_texts(&version.set, version.version, None, 9).await.unwrap();
+    let purposes = prompts.iter().map(|prompt| prompt.purpose).chain(texts.iter().map(|prompt| prompt.purpose));
+    assert!(purposes.eq([PromptPurpose::Evaluation; 4]));
+}
+
 pub(crate) async fn that_stand_there_keep_their_revision(store: &impl Store) {
     with_routes(store, "a").await;
     let before = write(store, "a", &[edit("1", "code", "x"), edit("2", "code", "y"), edit("3", "code", "z")]).await;

@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::fault::Fault;
-use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_text, to_vector};
+use super::value::{ROWS_PER_STATEMENT, from_vector, push_list, to_hash, to_purpose, to_text, to_vector};
 use super::versions::{self, Frozen};
 use crate::reference::{Fingerprint, ReferenceId, RouteName, SetName, StoreError, TextHash, Version, VersionPrompt};
 
@@ -129,8 +129,8 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Id, route, hash and text of a prompt, and the vector if there is one.
-type Row = (String, String, Vec<u8>, String, Option<Vec<u8>>);
+/// Id, route, hash, text and purpose of a prompt, and the vector if there is one.
+type Row = (String, String, Vec<u8>, String, String, Option<Vec<u8>>);
 
 /// The prompts of a version with their embeddings.
 pub(super) async fn prompts(
@@ -142,7 +142,7 @@ pub(super) async fn prompts(
 ) -> Result<Vec<VersionPrompt>, Fault> {
     let frozen = versions::frozen(db, set, version).await?;
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT p.id, p.route, p.text_hash, t.text, e.vector
+        "SELECT p.id, p.route, p.text_hash, t.text, p.purpose, e.vector
          FROM version_prompts p
          JOIN texts t ON t.hash = p.text_hash
          LEFT JOIN embeddings e ON e.text_hash = p.text_hash AND e.model = $2
@@ -156,11 +156,11 @@ pub(super) async fn prompts(
     .await?;
 
     let mut prompts = Vec::with_capacity(rows.len());
-    for (id, route, hash, text, vector) in rows {
+    for (id, route, hash, text, purpose, vector) in rows {
         let text = to_text(&hash, text)?;
         let Some(vector) = vector else { return Err(lacks_embeddings(db, set, version, &frozen).await?.into()) };
         let (id, route, embedding) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_vector(&vector));
-        prompts.push(VersionPrompt { id, route, text, embedding });
+        prompts.push(VersionPrompt { id, route, text, purpose: to_purpose(&purpose)?, embedding });
     }
     Ok(prompts)
 }

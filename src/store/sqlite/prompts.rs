@@ -7,18 +7,18 @@ use sqlx::{QueryBuilder, SqliteConnection};
 use super::fault::Fault;
 use super::routes;
 use super::sets::{self, Draft, expect};
-use super::value::{ROWS_PER_STATEMENT, number, push_list, to_hash, to_text};
+use super::value::{ROWS_PER_STATEMENT, number, push_list, to_hash, to_purpose, to_text};
 use crate::reference::{
-    Precondition, PromptEdit, PromptFilter, ReferenceId, ReferencePrompt, Revision, RouteName, SetName, StoreError,
-    TextHash,
+    Precondition, PromptEdit, PromptFilter, PromptPurpose, ReferenceId, ReferencePrompt, Revision, RouteName, SetName,
+    StoreError, TextHash,
 };
 
-type Row = (String, String, Vec<u8>, String, u64);
+type Row = (String, String, Vec<u8>, String, u64, String);
 
 fn read(row: Row) -> Result<ReferencePrompt, Fault> {
-    let (id, route, hash, text, revision) = row;
+    let (id, route, hash, text, revision, purpose) = row;
     let (id, route, text) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_text(&hash, text)?);
-    Ok(ReferencePrompt { id, route, text, revision })
+    Ok(ReferencePrompt { id, route, text, purpose: to_purpose(&purpose)?, revision })
 }
 
 pub(super) async fn list(
@@ -31,8 +31,8 @@ pub(super) async fn list(
     let after = filter.after.as_ref().map_or("", ReferenceId::as_str);
     let rows: Vec<Row> = match &filter.route {
         None => sqlx::query_as(
-            "SELECT p.id, p.route, p.text_hash, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
-                 WHERE p.set_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
+            "SELECT p.id, p.route, p.text_hash, t.text, p.revision, p.purpose
+                 FROM prompts p JOIN texts t ON t.hash = p.text_hash WHERE p.set_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
         )
         .bind(draft.id)
         .bind(after)
@@ -40,8 +40,8 @@ pub(super) async fn list(
         .fetch_all(db)
         .await?,
         Some(route) => sqlx::query_as(
-            "SELECT p.id, p.route, p.text_hash, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
-                 WHERE p.set_id = $1 AND p.route = $4 AND p.id > $2 ORDER BY p.id LIMIT $3",
+            "SELECT p.id, p.route, p.text_hash, t.text, p.revision, p.purpose
+                 FROM prompts p JOIN texts t ON t.hash = p.text_hash WHERE p.set_id = $1 AND p.route = $4 AND p.id > $2 ORDER BY p.id LIMIT $3",
         )
         .bind(draft.id)
         .bind(after)
@@ -56,8 +56,8 @@ pub(super) async fn list(
 pub(super) async fn get(db: &mut SqliteConnection, set: &SetName, id: &ReferenceId) -> Result<ReferencePrompt, Fault> {
     let draft = sets::draft(db, set).await?;
     let row: Option<Row> = sqlx::query_as(
-        "SELECT p.id, p.route, p.text_hash, t.text, p.revision FROM prompts p JOIN texts t ON t.hash = p.text_hash
-         WHERE p.set_id = $1 AND p.id = $2",
+        "SELECT p.id, p.route, p.text_hash, t.text, p.revision, p.purpose
+         FROM prompts p JOIN texts t ON t.hash = p.text_hash WHERE p.set_id = $1 AND p.id = $2",
     )
     .bind(draft.id)
     .bind(id.as_str())
@@ -104,7 +104,10 @@ pub(super) async fn upsert(
 
     let last: HashMap<&ReferenceId, &Planned<'_>> = planned.iter().map(|plan| (&plan.id, plan)).collect();
     let stands = |plan: &Planned<'_>| {
-        present.get(&plan.id).filter(|present| present.hash == plan.hash && present.route == plan.edit.route.as_str())
+        present.get(&plan.id).filter(|present| {
+            let Present { hash, route, purpose, .. } = present;
+            *hash == plan.hash && *route == plan.edit.route.as_str() && *purpose == plan.edit.purpose
+        })
     };
     let mut changes: Vec<&Planned<'_>> = last.values().copied().filter(|plan| stands(plan).is_none()).collect();
     // Rows that lie beside each other are written together.
@@ -117,6 +120,7 @@ pub(super) async fn upsert(
         id: plan.id.clone(),
         route: plan.edit.route.clone(),
         text: plan.edit.text.clone(),
+        purpose: plan.edit.purpose,
         revision: stands(plan).map_or(draft.next(), |present| present.revision),
     });
     Ok(written.collect())
@@ -125,6 +129,7 @@ pub(super) async fn upsert(
 struct Present {
     route: String,
     hash: TextHash,
+    purpose: PromptPurpose,
     revision: Revision,
 }
 
@@ -137,13 +142,15 @@ async fn present(
     let ids: Vec<&ReferenceId> = ids.collect();
     let mut present = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(ROWS_PER_STATEMENT) {
-        let mut query = QueryBuilder::new("SELECT id, route, text_hash, revision FROM prompts WHERE set_id = ");
+        let mut query =
+            QueryBuilder::new("SELECT id, route, text_hash, revision, purpose FROM prompts WHERE set_id = ");
         query.push_bind(set_id).push(" AND id IN ");
         push_list(&mut query, ids.iter().map(|id| id.as_str()));
-        let rows: Vec<(String, String, Vec<u8>, u64)> =
+        let rows: Vec<(String, String, Vec<u8>, u64, String)> =
             query.build_query_as().persistent(false).fetch_all(&mut *db).await?;
-        for (id, route, hash, revision) in rows {
-            present.insert(ReferenceId::new(&id)?, Present { route, hash: to_hash(&hash)?, revision });
+        for (id, route, hash, revision, purpose) in rows {
+            let (hash, purpose) = (to_hash(&hash)?, to_purpose(&purpose)?);
+            present.insert(ReferenceId::new(&id)?, Present { route, hash, purpose, revision });
         }
     }
     Ok(present)
@@ -158,14 +165,16 @@ async fn write(db: &mut SqliteConnection, draft: &Draft, changes: &[&Planned<'_>
         texts.push(" ON CONFLICT (hash) DO NOTHING");
         texts.build().persistent(false).execute(&mut *db).await?;
 
-        let mut prompts = QueryBuilder::new("INSERT INTO prompts (set_id, id, route, text_hash, revision) ");
+        let mut prompts = QueryBuilder::new("INSERT INTO prompts (set_id, id, route, text_hash, revision, purpose) ");
         prompts.push_values(changes, |mut row, plan| {
             row.push_bind(draft.id).push_bind(plan.id.as_str()).push_bind(plan.edit.route.as_str());
             row.push_bind(plan.hash.0.as_slice()).push_bind(number(draft.next()));
+            row.push_bind(plan.edit.purpose.as_str());
         });
         prompts.push(
             " ON CONFLICT (set_id, id) DO UPDATE SET
-                 route = excluded.route, text_hash = excluded.text_hash, revision = excluded.revision",
+                 route = excluded.route, text_hash = excluded.text_hash, revision = excluded.revision,
+                 purpose = excluded.purpose",
         );
         prompts.build().persistent(false).execute(&mut *db).await?;
     }

@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::reference::{
-    Fingerprint, Precondition, PromptEdit, PromptFilter, ReferenceId, Route, RouteName, SetEdit, SetName, SetPolicy,
-    Store, TextHash,
+    Fingerprint, Precondition, PromptEdit, PromptFilter, PromptPurpose, ReferenceId, Route, RouteName, SetEdit,
+    SetName, SetPolicy, Store, TextHash,
 };
 use crate::store::contract::{self, assert_refused, store_contract};
 
@@ -57,6 +57,7 @@ fn edits(from: usize, count: usize) -> Vec<PromptEdit> {
             id: Some(ReferenceId::new(&format!("{at:06}")).unwrap()),
             route: RouteName::new("code").unwrap(),
             text: format!("prompt number {at} with some words to make it as long as a prompt is on average"),
+            purpose: PromptPurpose::Reference,
             precondition: Precondition::None,
         })
         .collect()

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{Encode, QueryBuilder, Sqlite, Type};
 
 use super::fault::Fault;
-use crate::reference::TextHash;
+use crate::reference::{PromptPurpose, TextHash};
 
 /// Rows in one statement: a statement a row would spend most of its time on the way to SQLite's thread and back.
 pub(super) const ROWS_PER_STATEMENT: usize = 256;
@@ -48,6 +48,10 @@ pub(super) fn to_text(hash: &[u8], text: String) -> Result<String, Fault> {
         return Ok(text);
     }
     Err(Fault::Damaged(format!("the text of a reference prompt is not the one that was written (hash {hash})")))
+}
+
+pub(super) fn to_purpose(text: &str) -> Result<PromptPurpose, Fault> {
+    text.parse().map_err(|()| Fault::Damaged(format!("a prompt's purpose is {text:?}")))
 }
 
 pub(super) fn from_vector(vector: &[f32]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
-use super::value::{from_json, number, to_json, to_text};
+use super::value::{from_json, number, to_json, to_purpose, to_text};
 use super::{embeddings, routes, sets};
 use crate::reference::{
     Fingerprint, ReferenceId, ReferenceSet, RouteName, SetName, SetVersion, StoreError, Version, VersionState,
@@ -108,8 +108,8 @@ pub(super) async fn freeze(
     .fetch_one(&mut *db)
     .await?;
     sqlx::query(
-        "INSERT INTO version_prompts (version_id, id, route, text_hash)
-         SELECT $1, id, route, text_hash FROM prompts WHERE set_id = $2 ORDER BY id",
+        "INSERT INTO version_prompts (version_id, id, route, text_hash, purpose)
+         SELECT $1, id, route, text_hash, purpose FROM prompts WHERE set_id = $2 ORDER BY id",
     )
     .bind(id)
     .bind(set_id)
@@ -118,6 +118,9 @@ pub(super) async fn freeze(
     embeddings::note_missing(db, &Frozen { id, model: model.0.clone() }, anew).await?;
     get(db, set, version).await
 }
+
+/// Id, route, hash, text and purpose of a prompt.
+type TextRow = (String, String, Vec<u8>, String, String);
 
 /// The prompts of a version without their embeddings.
 pub(super) async fn texts(
@@ -128,8 +131,8 @@ pub(super) async fn texts(
     limit: u32,
 ) -> Result<Vec<VersionText>, Fault> {
     let frozen = frozen(db, set, version).await?;
-    let rows: Vec<(String, String, Vec<u8>, String)> = sqlx::query_as(
-        "SELECT p.id, p.route, p.text_hash, t.text
+    let rows: Vec<TextRow> = sqlx::query_as(
+        "SELECT p.id, p.route, p.text_hash, t.text, p.purpose
          FROM version_prompts p JOIN texts t ON t.hash = p.text_hash
          WHERE p.version_id = $1 AND p.id > $2 ORDER BY p.id LIMIT $3",
     )
@@ -138,8 +141,9 @@ pub(super) async fn texts(
     .bind(limit)
     .fetch_all(db)
     .await?;
-    let read = |(id, route, hash, text): (String, String, Vec<u8>, String)| {
-        Ok(VersionText { id: ReferenceId::new(&id)?, route: RouteName::new(&route)?, text: to_text(&hash, text)? })
+    let read = |(id, route, hash, text, purpose): TextRow| {
+        let (id, route, purpose) = (ReferenceId::new(&id)?, RouteName::new(&route)?, to_purpose(&purpose)?);
+        Ok(VersionText { id, route, text: to_text(&hash, text)?, purpose })
     };
     rows.into_iter().map(read).collect()
 }

@@ -10,7 +10,7 @@ use super::read::get;
 use super::record::{closed, equal_references};
 use super::resource;
 use crate::reference::{
-    Precondition, PromptEdit, Proposal, ProposalId, ProposalState, ReferenceId, SetName, Settlement,
+    Precondition, PromptEdit, PromptPurpose, Proposal, ProposalId, ProposalState, ReferenceId, SetName, Settlement,
 };
 
 /// Settled proposals that are remembered of a set, so that what was rejected is not proposed again.
@@ -89,6 +89,7 @@ async fn write(
             id,
             route: proposal.route.clone(),
             text: proposal.text.clone(),
+            purpose: PromptPurpose::Reference,
             precondition: Precondition::None,
         })
         .collect();
