@@ -9,8 +9,8 @@
 //! without the LLM; `accuracy`: of all the round's decisions; `test_accuracy`: of the decision model by itself, on
 //! prompts that never come; `references`: in the version that decided; `open`: proposals that were not accepted.
 //!
-//! Command: `cargo bench --bench learning -- [--prompts N] [--publish-every N] [--test N] [--seed N] [--data FOLDER]`. Skips
-//! where `../shared/data/clinc150` or the model is absent. Seed 1.
+//! Command: `cargo bench --bench learning -- [--prompts N] [--publish-every N] [--test N] [--seed N] [--data FOLDER]
+//! [--svg FILE]`; with `--svg`, the shares are drawn against the prompts seen. Skips where `../shared/data/clinc150` or the model is absent. Seed 1.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench that cannot run stops")]
 
@@ -75,6 +75,7 @@ struct Plan {
     test: usize,
     seed: u64,
     data: PathBuf,
+    svg: Option<PathBuf>,
 }
 
 impl Plan {
@@ -93,6 +94,7 @@ impl Plan {
             test: number("--test", 1_500),
             seed: number("--seed", 1) as u64,
             data: after("--data").map_or(default, PathBuf::from),
+            svg: after("--svg").map(PathBuf::from),
         }
     }
 }
@@ -247,6 +249,7 @@ async fn simulate(plan: Plan, files: ModelFiles, train: Vec<LabelledText>, test:
     let test = embed(&queue, &test[..plan.test.min(test.len())]).await;
     let rows = &rows[..plan.prompts.min(rows.len())];
     let (begun, mut seen) = (Instant::now(), 0);
+    let mut rounds = Vec::new();
     for rows in rows.chunks(plan.publish_every) {
         let snapshot = simulation.publish().await;
         let mut line = simulation.round(&snapshot, rows).await;
@@ -257,6 +260,10 @@ async fn simulate(plan: Plan, files: ModelFiles, train: Vec<LabelledText>, test:
         line["open"] = simulation.open().await.into();
         line["seconds"] = begun.elapsed().as_secs().into();
         println!("{line}");
+        rounds.push(line);
+    }
+    if let Some(path) = &plan.svg {
+        std::fs::write(path, drawn(&rounds)).expect("the plot is written");
     }
     let last = simulation.publish().await;
     let line = serde_json::json!({
@@ -265,6 +272,37 @@ async fn simulate(plan: Plan, files: ModelFiles, train: Vec<LabelledText>, test:
         "test_accuracy": test_accuracy(&last, &test),
     });
     println!("{line}");
+}
+
+/// The share of LLM calls and the accuracies against the prompts seen, as one picture.
+fn drawn(rounds: &[serde_json::Value]) -> String {
+    const LINES: [(&str, &str, &str); 4] = [
+        ("llm_share", "share asked of the LLM", "#b3541e"),
+        ("accuracy", "accuracy of all decisions", "#1b6ca8"),
+        ("alone_accuracy", "accuracy of those decided alone", "#2a9d5c"),
+        ("test_accuracy", "accuracy on the test set, without the LLM", "#6d4c9f"),
+    ];
+    let number = |round: &serde_json::Value, field: &str| round[field].as_f64().unwrap_or(0.0);
+    let most = rounds.last().map_or(1.0, |round| number(round, "seen").max(1.0));
+    let (x, y) = (|seen: f64| 60.0 + 620.0 * seen / most, |share: f64| 20.0 + 300.0 * (1.0 - share));
+    let mut svg =
+        String::from("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 700 440' font-family='sans-serif'>");
+    for tenth in (0..=10).step_by(2) {
+        let (share, at) = (f64::from(tenth) / 10.0, y(f64::from(tenth) / 10.0));
+        svg +=
+            &format!("<path d='M60 {at}H680' stroke='#ddd'/><text x='50' y='{at}' text-anchor='end'>{share:.1}</text>");
+    }
+    svg += &format!("<text x='680' y='345' text-anchor='end'>{most} prompts seen</text>");
+    for (row, (field, words, colour)) in (0u32..).zip(LINES) {
+        let points: Vec<String> = rounds
+            .iter()
+            .map(|round| format!("{:.1},{:.1}", x(number(round, "seen")), y(number(round, field))))
+            .collect();
+        let (points, at) = (points.join(" "), 360 + 20 * row);
+        svg += &format!("<polyline points='{points}' fill='none' stroke='{colour}' stroke-width='2'/>");
+        svg += &format!("<text x='60' y='{at}' fill='{colour}'>{words}</text>");
+    }
+    svg + "</svg>\n"
 }
 
 fn main() {
