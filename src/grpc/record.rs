@@ -81,10 +81,11 @@ impl Recording {
     pub(super) fn planned(&mut self, plan: &Plan) {
         let Some(draft) = &mut self.0 else { return };
         draft.dispatch_began = Some(Instant::now());
-        let refused = plan.refused.iter().take(MAX_REFUSED).map(|refusal| Refused {
-            target: refusal.target.to_string(),
-            reason: refusal.reason.to_string(),
-        });
+        let refused = plan
+            .refused
+            .iter()
+            .take(MAX_REFUSED)
+            .map(|refusal| Refused { target: refusal.target.to_string(), reason: refusal.reason.to_string() });
         draft.entry.refused = refused.collect();
         draft.entry.more_refused = plan.refused.len().saturating_sub(MAX_REFUSED) as u64;
     }
@@ -262,7 +263,11 @@ fn decided(decision: &Decision) -> Decided {
         stage: decision.stage.as_str().to_owned(),
         llm: decision.llm.as_str().to_owned(),
         llm_asked: decision.verdict.is_some_and(|choice| choice.asked),
-        llm_cost_nano: None,
+        llm_cost_nano: decision
+            .verdict
+            .and_then(|choice| choice.cost)
+            .filter(|cost| *cost > Money::ZERO)
+            .map(|cost| cost.0),
         cached: decision.cached,
         took_us: micros(decision.timings.total),
         evidence: evidence.map(|reference| reference.id.to_string()).collect(),

@@ -119,19 +119,7 @@ impl Desk {
         health: Arc<Health>,
     ) -> Self {
         let (noted, told, synced_at) = (0, 0, Instant::now());
-        Self {
-            dir,
-            config,
-            mac,
-            writer: None,
-            orders,
-            health,
-            noted,
-            noted_at: None,
-            told,
-            told_at: None,
-            synced_at,
-        }
+        Self { dir, config, mac, writer: None, orders, health, noted, noted_at: None, told, told_at: None, synced_at }
     }
 
     pub(super) fn open(&mut self) -> Result<(), LogError> {

@@ -56,6 +56,11 @@ impl Reader {
         self.number
     }
 
+    /// The line that was read last.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.buffer).unwrap_or_default().trim_end()
+    }
+
     /// Bytes that were read.
     pub fn bytes(&self) -> u64 {
         self.bytes

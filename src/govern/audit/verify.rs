@@ -195,12 +195,7 @@ impl Walk {
         Ok(Ok(()))
     }
 
-    fn file(
-        &mut self,
-        file: &LogPath,
-        is_newest: bool,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Checked, ReadError> {
+    fn file(&mut self, file: &LogPath, is_newest: bool, progress: &mut dyn FnMut(u64)) -> Result<Checked, ReadError> {
         let mut reader = Reader::open(&file.path)?;
         let whole = |kind| Ok(Err(Fault { file: file.name(), line: None, kind }));
         let expected = self.number.map_or(file.number, |number| number + 1);

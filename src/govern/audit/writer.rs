@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::config::{AuditConfig, Rotation};
+use super::config::{AuditConfig, Fsync, Rotation};
 use super::disk::Opener;
 use super::error::LogError;
 use super::folder::{Lock, LogPath, files, sync_names};
@@ -161,7 +161,8 @@ impl Writer {
     }
 
     fn begin_file(&mut self, now: Stamp) -> Result<(), LogError> {
-        if let Some(file) = &mut self.file {
+        let is_synced = self.config.fsync != Fsync::Never;
+        if let Some(file) = self.file.as_mut().filter(|_| is_synced) {
             file.sync().map_err(LogError::io("sync", &file.path.path))?;
         }
         let path = LogPath::new(&self.dir, self.next_number, now.max(self.end.time));
@@ -175,7 +176,9 @@ impl Writer {
             let _ = std::fs::remove_file(&place);
             return Err(LogError::io("write to", &place)(error));
         }
-        sync_names(&self.dir).map_err(LogError::io("sync", &self.dir))?;
+        if is_synced {
+            sync_names(&self.dir).map_err(LogError::io("sync", &self.dir))?;
+        }
         self.end = end;
         self.file = Some(file);
         self.next_number = self.next_number.saturating_add(1);
