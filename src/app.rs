@@ -13,6 +13,7 @@ use crate::embed::{
     BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
     Spread, TextTokeniser, tune,
 };
+use crate::govern::audit::{Audit, AuditConfig, LogError};
 use crate::grpc;
 use crate::learn::{Learning, RecorderParts};
 use crate::metrics::{Metrics, MetricsError, Sources};
@@ -50,6 +51,10 @@ pub enum StartError {
     Name(#[from] NameError),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    #[error("the audit log cannot be used")]
+    Audit(#[from] LogError),
+    #[error("a thread panicked while the audit log was opened")]
+    AuditPanicked,
 }
 
 /// A model with its threads.
@@ -141,6 +146,7 @@ pub struct App {
     pub cascade: Cascade,
     pub learning: Learning,
     pub metrics: Metrics,
+    pub audit: Audit,
     pub providers: Providers,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
@@ -170,6 +176,7 @@ impl App {
             model: embedding.files.fingerprint(),
         };
         let learning = Learning::new(config.feedback.clone(), llm.as_deref().map(LlmStage::model), parts);
+        let audit = open_audit(config.audit.clone(), config.data_dir.clone()).await?;
         let sources = Sources {
             live: live.clone(),
             learning: learning.clone(),
@@ -177,6 +184,7 @@ impl App {
             cache: cache.clone(),
             budget: llm.as_ref().map(|llm| llm.budget().clone()),
             model: embedding.files.manifest().name.clone(),
+            audit: audit.clone(),
         };
         let metrics = Metrics::new(sources, grpc::methods())?;
         let cascade = Cascade::new(embedding.queue.clone(), llm).caching(cache);
@@ -189,6 +197,7 @@ impl App {
             cascade,
             learning,
             metrics,
+            audit,
             providers,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -204,6 +213,12 @@ impl App {
             self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));
         }
     }
+}
+
+async fn open_audit(config: AuditConfig, data_dir: PathBuf) -> Result<Audit, StartError> {
+    let mac = config.mac_key(config::environment)?;
+    let opened = tokio::task::spawn_blocking(move || Audit::start(config, &data_dir, mac)).await;
+    Ok(opened.map_err(|_| StartError::AuditPanicked)??)
 }
 
 fn llm_stage(providers: &Providers, config: &LlmConfig) -> Result<LlmStage, StartError> {

@@ -46,6 +46,7 @@
 //! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `provider` | |
+//! | `govern` | `classify`, `money` | fs4, hdrhistogram |
 //! | `routing` | `reference`, `provider` | |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index`, `decision` | |
@@ -76,6 +77,7 @@
 //! 9. An LLM stage that fails, or is over its budget, degrades, and the answer says so. Overload is refused at once
 //!    with RESOURCE_EXHAUSTED.
 //! 10. Keys and prompts are in no log and no error. Prompts are remembered only where `[feedback]` is configured.
+//!     The audit log holds keyed hashes of prompts.
 
 pub mod app;
 pub mod classify;
@@ -85,6 +87,7 @@ pub mod dispatch;
 pub mod doctor;
 pub mod embed;
 pub mod evaluate;
+pub mod govern;
 pub mod grpc;
 pub mod http;
 pub mod index;

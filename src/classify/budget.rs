@@ -153,10 +153,13 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The call is over. Where the provider did not say what was used, the reservation is taken for it.
-    pub(super) fn settle(mut self, usage: Option<Usage>) {
+    /// The call is over. Where the provider did not say what was used, the reservation is taken for it. Returns what
+    /// was charged.
+    pub(super) fn settle(mut self, usage: Option<Usage>) -> Money {
         let cost = usage.map(|usage| self.budget.0.prices.cost(usage));
+        let charged = cost.or(self.reserved).unwrap_or_default();
         self.end(cost, usage.unwrap_or_default());
+        charged
     }
 
     /// The call was never made, or refused: it costs nothing.

@@ -17,6 +17,7 @@ use question::{Matter, Question};
 
 use super::budget::{Budget, Cap};
 use super::verdict::{self, NoVerdict, Verdict};
+use crate::money::Money;
 use crate::provider::{self, Provider, Usage};
 use crate::reference::{RouteIndex, Snapshot};
 
@@ -44,18 +45,21 @@ pub struct LlmChoice {
     pub kept: bool,
     /// Whether the model was asked for this very decision: not if the answer was kept, or another's who asked the same.
     pub asked: bool,
+    /// What the call cost, if it was asked for this very decision; zero without configured prices.
+    pub cost: Option<Money>,
 }
 
 #[derive(Debug, Clone)]
 struct Answered {
     verdict: Verdict,
     probability: Option<f32>,
+    cost: Money,
 }
 
 impl Answered {
     fn choice(&self, shortlist: &[RouteIndex]) -> LlmChoice {
         let route = self.verdict.among(shortlist);
-        LlmChoice { route, probability: self.probability, kept: false, asked: false }
+        LlmChoice { route, probability: self.probability, kept: false, asked: false, cost: None }
     }
 }
 
@@ -115,7 +119,8 @@ impl LlmStage {
                 Ok(Ok(answered)) => break answered,
             }
         };
-        Ok(LlmChoice { asked: asked.into_inner(), ..answered.choice(&shortlist) })
+        let asked = asked.into_inner();
+        Ok(LlmChoice { asked, cost: asked.then_some(answered.cost), ..answered.choice(&shortlist) })
     }
 
     async fn ask(&self, matter: Matter<'_>, deadline: Instant) -> Result<Answered, LlmError> {
@@ -139,8 +144,8 @@ impl LlmStage {
             }
             Ok(Ok((answered, usage))) => {
                 // A provider that reports no tokens at all has not counted.
-                ticket.settle(usage.filter(|usage| usage.input_tokens > 0));
-                Ok(answered?)
+                let cost = ticket.settle(usage.filter(|usage| usage.input_tokens > 0));
+                Ok(Answered { cost, ..answered? })
             }
         }
     }
@@ -155,12 +160,18 @@ impl LlmStage {
             Question::Chat(request) => {
                 let completion = self.provider.complete(&self.config.model, request).await?;
                 let verdict = verdict::read(&completion.text, names);
-                Ok((verdict.map(|verdict| Answered { verdict, probability: None }), completion.usage))
+                Ok((
+                    verdict.map(|verdict| Answered { verdict, probability: None, cost: Money::ZERO }),
+                    completion.usage,
+                ))
             }
             Question::Typed(question) => {
                 let choice = self.provider.choose(&self.config.model, question).await?;
                 let verdict = verdict::named(&choice.label, names);
-                Ok((verdict.map(|verdict| Answered { verdict, probability: choice.probability }), choice.usage))
+                Ok((
+                    verdict.map(|verdict| Answered { verdict, probability: choice.probability, cost: Money::ZERO }),
+                    choice.usage,
+                ))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The commands, one file each, and how they write: results to standard output, progress and notes to standard error.
 
+mod audit;
 mod bench;
 mod building;
 mod doctor;
@@ -8,6 +9,7 @@ pub mod model;
 pub mod progress;
 mod references;
 mod reindex;
+mod report;
 mod route;
 mod serve;
 
@@ -22,6 +24,7 @@ use crate::app::{self, StartError};
 use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
 use crate::evaluate::{BillError, PricesError};
+use crate::govern::audit::{LogError, ReadError};
 use crate::grpc::ServeError;
 use crate::http::HttpError;
 use crate::load;
@@ -57,6 +60,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Model(model::ModelArgs),
     Bench(bench::BenchArgs),
+    Audit(audit::AuditArgs),
+    Report(report::ReportArgs),
 }
 
 /// Why a command could not do its work.
@@ -120,6 +125,14 @@ pub enum CommandError {
     Bill(#[from] BillError),
     #[error(transparent)]
     Load(#[from] load::Error),
+    #[error("there is no audit log in {}", .0.display())]
+    NoAuditLog(PathBuf),
+    #[error("there is no key for hashes of prompts in the data folder: nothing was recorded with it")]
+    NoPromptKey,
+    #[error(transparent)]
+    ReadLog(#[from] ReadError),
+    #[error(transparent)]
+    Log(#[from] LogError),
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
     #[error("the result cannot be written")]
@@ -161,6 +174,8 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Eval(args) => eval::run(*args, config).await,
             Command::Doctor(args) => doctor::run(args, config).await,
             Command::Bench(args) => bench::run(args, config).await,
+            Command::Audit(args) => audit::run(args, &config),
+            Command::Report(args) => report::run(&args, &config),
             Command::Model(args) => {
                 let registry = Registry::new(&config.models_dir);
                 let options = app::pull_options(&config);

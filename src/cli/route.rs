@@ -15,6 +15,7 @@ use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit, print};
 use crate::app::App;
 use crate::config::Config;
+use crate::govern::audit::Policy;
 use crate::grpc::local::LocalRouter;
 use crate::grpc::pb;
 use crate::provider::DEMO;
@@ -82,7 +83,9 @@ pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> 
 }
 
 /// The live version of the set, as a server would serve it.
-async fn load(args: &RouteArgs, config: Config) -> Result<App, CommandError> {
+async fn load(args: &RouteArgs, mut config: Config) -> Result<App, CommandError> {
+    // A question on the command line is no request; and a server may be writing to the log.
+    config.audit.policy = Policy::Off;
     let set = SetName::new(args.set.as_deref().unwrap_or(&config.default_set))?;
     let app = App::start(config, &ModelProgress::shared()).await?;
     let published = match app.store.get_set(&set).await {

@@ -90,6 +90,8 @@ async fn run_and_drain(
     if tokio::time::timeout(app.config.server.drain_timeout, app.tasks.wait()).await.is_err() {
         tracing::warn!("a background task did not stop in time");
     }
+    // After all who have something to record.
+    app.audit.close().await;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ pub use faults::{ConfigError, Fault};
 use crate::classify::{CacheConfig, LlmConfig};
 use crate::dispatch::DispatchConfig;
 use crate::embed::{InstructionSet, Precision};
+use crate::govern::audit::AuditConfig;
 use crate::http::HttpConfig;
 use crate::index::IndexConfig;
 use crate::learn::FeedbackConfig;
@@ -49,6 +50,7 @@ pub struct Config {
     /// Without it no prompt is remembered.
     pub feedback: Option<FeedbackConfig>,
     pub dispatch: DispatchConfig,
+    pub audit: AuditConfig,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
     pub default_targets: Vec<TargetName>,
     pub providers: Vec<ProviderConfig>,
@@ -194,6 +196,7 @@ impl Default for Config {
             llm: None,
             feedback: None,
             dispatch: DispatchConfig::default(),
+            audit: AuditConfig::default(),
             default_targets: Vec::new(),
             providers: Vec::new(),
             targets: Vec::new(),
@@ -299,6 +302,7 @@ impl Config {
         below("index", self.index.faults());
         below("cache", self.cache.faults());
         below("dispatch", self.dispatch.faults());
+        below("audit", self.audit.faults());
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
         }

@@ -3,6 +3,7 @@
 use tonic::Status;
 
 use super::pb;
+use super::record::Recording;
 use super::router::RouterService;
 use super::server::{ServeError, router_service};
 use crate::app::App;
@@ -15,6 +16,6 @@ impl LocalRouter {
     }
 
     pub async fn route(&self, request: pb::RouteRequest) -> Result<pb::RouteResponse, Status> {
-        self.0.route_one(request, None).await
+        self.0.route_one(request, None, Recording::none()).await
     }
 }

@@ -10,6 +10,7 @@ mod delivery;
 pub(crate) mod local;
 mod methods;
 pub mod pb;
+mod record;
 mod references;
 mod router;
 mod server;

@@ -14,10 +14,12 @@ use tonic::{Request, Response, Status};
 use super::admission::Admission;
 use super::convert::{self, Classification};
 use super::delivery::{self, Terms};
+use super::record::{self, Recording};
 use super::status::{self, from_embed};
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
 use crate::dispatch::Dispatcher;
+use crate::govern::audit::{Audit, Method};
 use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
 use crate::publish::LiveSets;
@@ -45,6 +47,7 @@ pub struct RouterParts {
     pub default_timeout: Duration,
     pub admission: Admission,
     pub metrics: Metrics,
+    pub audit: Audit,
     /// Where streams are delivered.
     pub tasks: TaskTracker,
     /// Ends the streams that are still under way when the drain time is over.
@@ -105,11 +108,51 @@ impl RouterService {
         &self,
         request: pb::RouteRequest,
         deadline: Option<Instant>,
+        mut recording: Recording,
+    ) -> Result<pb::RouteResponse, Status> {
+        let answer = self.route_recorded(request, deadline, &mut recording).await;
+        recording.end(answer).await
+    }
+
+    async fn route_recorded(
+        &self,
+        request: pb::RouteRequest,
+        deadline: Option<Instant>,
+        recording: &mut Recording,
     ) -> Result<pb::RouteResponse, Status> {
         let request = convert::classification(request, self.0.max_prompt_bytes)?;
+        recording.asked(&request.prompt);
         let decision = self.decide(&request, deadline, Purpose::Answer).await?;
-        let plan = self.plan(&decision, None).as_ref().map(pb::Plan::from);
+        recording.decided(&decision);
+        let plan = self.plan(&decision, None);
+        if let Some(plan) = &plan {
+            recording.planned(plan);
+        }
+        let plan = plan.as_ref().map(pb::Plan::from);
         Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, request.explain)), plan })
+    }
+
+    fn record(&self, method: Method, metadata: &MetadataMap) -> Result<Recording, Status> {
+        Recording::begin(&self.0.audit, &self.0.tasks, method, metadata)
+    }
+
+    async fn complete_recorded(
+        &self,
+        request: pb::CompleteRequest,
+        deadline: Option<Instant>,
+        recording: &mut Recording,
+    ) -> Result<pb::CompleteResponse, Status> {
+        let request = convert::completion(request, self.0.max_prompt_bytes)?;
+        let (decision, plan) = self.prepare(&request, deadline, recording).await?;
+        let until = self.until(deadline);
+        let dispatched = self.0.dispatcher.complete(&plan, &request.chat, until, request.max_attempts).await;
+        recording.dispatched(&dispatched);
+        let dispatched = dispatched.map_err(|error| status::from_dispatch(&error))?;
+        Ok(pb::CompleteResponse {
+            text: dispatched.completion.text.clone(),
+            served: Some(convert::served(&dispatched)),
+            decision: Some(pb::Decision::of(&decision, request.classification.explain)),
+        })
     }
 
     /// A request without a deadline gets the configured one.
@@ -122,10 +165,16 @@ impl RouterService {
         &self,
         request: &convert::Completion,
         deadline: Option<Instant>,
+        recording: &mut Recording,
     ) -> Result<(Decision, Plan), Status> {
+        recording.asked(&request.classification.prompt);
         let decision = self.decide(&request.classification, deadline, Purpose::Completion).await?;
+        recording.decided(&decision);
         match self.plan(&decision, request.pin_target.as_ref()) {
-            Some(plan) => Ok((decision, plan)),
+            Some(plan) => {
+                recording.planned(&plan);
+                Ok((decision, plan))
+            }
             None => Err(status::no_route(&decision)),
         }
     }
@@ -137,7 +186,8 @@ impl pb::router_service_server::RouterService for RouterService {
         let _place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let response = self.route_one(request, deadline).await?;
+        let recording = self.record(Method::Route, &metadata)?;
+        let response = self.route_one(request, deadline, recording).await?;
         Ok(echo_request_id(&metadata, Response::new(response)))
     }
 
@@ -153,8 +203,12 @@ impl pb::router_service_server::RouterService for RouterService {
             ));
         }
         let results = stream::iter(request.requests)
-            .map(|request| async move {
-                let result = match self.route_one(request, deadline).await {
+            .map(|request| async {
+                let answer = match self.record(Method::RouteBatch, &metadata) {
+                    Ok(recording) => self.route_one(request, deadline, recording).await,
+                    Err(status) => Err(status),
+                };
+                let result = match answer {
                     Ok(response) => pb::route_result::Result::Response(response),
                     Err(status) => pb::route_result::Result::Error(status::to_message(&status)),
                 };
@@ -170,20 +224,9 @@ impl pb::router_service_server::RouterService for RouterService {
         let _place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let request = convert::completion(request, self.0.max_prompt_bytes)?;
-        let (decision, plan) = self.prepare(&request, deadline).await?;
-        let dispatched = self
-            .0
-            .dispatcher
-            .complete(&plan, &request.chat, self.until(deadline), request.max_attempts)
-            .await
-            .map_err(|error| status::from_dispatch(&error))?;
-        let response = pb::CompleteResponse {
-            text: dispatched.completion.text.clone(),
-            served: Some(convert::served(&dispatched)),
-            decision: Some(pb::Decision::of(&decision, request.classification.explain)),
-        };
-        Ok(echo_request_id(&metadata, Response::new(response)))
+        let mut recording = self.record(Method::Complete, &metadata)?;
+        let answer = self.complete_recorded(request, deadline, &mut recording).await;
+        Ok(echo_request_id(&metadata, Response::new(recording.end(answer).await?)))
     }
 
     async fn feedback(&self, request: Request<pb::FeedbackRequest>) -> Answer<pb::FeedbackResponse> {
@@ -203,19 +246,21 @@ impl pb::router_service_server::RouterService for RouterService {
         let place = self.enter()?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let request = convert::completion(request, self.0.max_prompt_bytes)?;
-        let (decision, plan) = self.prepare(&request, deadline).await?;
+        let mut recording = self.record(Method::CompleteStream, &metadata)?;
+        let prepared = async {
+            let request = convert::completion(request, self.0.max_prompt_bytes)?;
+            let (decision, plan) = self.prepare(&request, deadline, &mut recording).await?;
+            Ok((request, decision, plan))
+        };
+        let (request, decision, plan) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(status) => return recording.end(Err(status)).await,
+        };
         let decided = pb::Decision::of(&decision, request.classification.explain);
         let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
         let until = self.until(deadline);
         let events = self.0.dispatcher.stream(&plan, Arc::new(request.chat), until, request.max_attempts);
-        let events = events.filter_map(|event| {
-            std::future::ready(match event {
-                Ok(event) => convert::event(event).map(Ok),
-                Err(error) => Some(Err(status::from_dispatch(&error))),
-            })
-        });
-        let events = stream::once(async { Ok(first) }).chain(events);
+        let events = stream::once(async { Ok(first) }).chain(record::follow(events, recording));
         let terms = Terms { until, cut_off: self.0.cut_off.clone(), place };
         let stream = delivery::deliver(events, terms, &self.0.tasks);
         Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))

@@ -221,6 +221,7 @@ fn router_service_with(
         max_prompt_bytes: config.server.max_prompt_bytes,
         admission: Admission::new(config.server.max_concurrent_requests),
         metrics: app.metrics.clone(),
+        audit: app.audit.clone(),
         tasks: app.tasks.clone(),
         cut_off: cut_off.clone(),
     }))

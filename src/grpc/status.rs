@@ -12,6 +12,7 @@ use super::convert::attempts_detail;
 use crate::classify::Decision;
 use crate::dispatch;
 use crate::embed::EmbedError;
+use crate::govern::audit::AuditError;
 use crate::learn::CorrectionError;
 use crate::publish::{BuildError, Problem};
 use crate::reference::{SetName, StoreError};
@@ -61,6 +62,7 @@ pub(super) enum Reason {
     AllTargetsFailed,
     RejectedByProvider,
     BrokenStream,
+    AuditUnavailable,
     Internal,
 }
 
@@ -97,6 +99,7 @@ impl Reason {
             Self::AllTargetsFailed => "ALL_TARGETS_FAILED",
             Self::RejectedByProvider => "REJECTED_BY_PROVIDER",
             Self::BrokenStream => "BROKEN_STREAM",
+            Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
             Self::Internal => "INTERNAL",
         }
     }
@@ -226,6 +229,16 @@ pub(super) fn from_build(error: &BuildError) -> Status {
 /// `stage`: what was under way.
 pub(super) fn deadline(stage: &str) -> Status {
     Reason::DeadlineExceeded.status(Code::DeadlineExceeded, format!("the deadline passed while {stage}"))
+}
+
+/// What must be recorded and cannot be is not answered. The log says where the trouble lies.
+pub(super) fn from_audit(error: &AuditError) -> Status {
+    match error {
+        AuditError::Closed => shutting_down(),
+        AuditError::Failing { .. } | AuditError::TooSlow { .. } => {
+            Reason::AuditUnavailable.status(Code::Unavailable, "the audit log cannot be written to at present")
+        }
+    }
 }
 
 pub(super) fn shutting_down() -> Status {

@@ -164,7 +164,11 @@ impl Fixture {
 
     fn verdict(&self, text: &str, chosen: &str) {
         let index = self.snapshot.find_route(chosen);
-        self.decide(text, chosen, Some(LlmChoice { route: index, probability: None, kept: false, asked: true }));
+        self.decide(
+            text,
+            chosen,
+            Some(LlmChoice { route: index, probability: None, kept: false, asked: true, cost: None }),
+        );
     }
 
     async fn correct(&self, decision: Uuid, right: &str) -> Result<Recorded, CorrectionError> {
@@ -230,7 +234,8 @@ async fn without_the_section_nothing_is_remembered_and_a_prompt_may_come_along()
 async fn verdicts_that_are_news_are_recorded_and_near_ones_merged() {
     let fixture = Fixture::new(on()).await.run();
     let index = fixture.snapshot.find_route("code");
-    let verdict = |asked: bool, probability| Some(LlmChoice { route: index, probability, kept: !asked, asked });
+    let verdict =
+        |asked: bool, probability| Some(LlmChoice { route: index, probability, kept: !asked, asked, cost: None });
     fixture.decide("w6 w6 w6 w6 w7", "code", verdict(true, Some(0.95)));
     fixture.decide("w6 w6 w6 w6 w7", "code", verdict(true, Some(0.6)));
     fixture.decide("w6 w6 w6 w6 w7", "code", verdict(false, None));

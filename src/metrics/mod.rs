@@ -4,6 +4,7 @@
 //! (the queue, the cache, the snapshots) is read when somebody asks. Labels are names of methods, codes, stages, and of
 //! the sets and routes that are served; never anything that a caller writes.
 
+mod audit;
 mod book;
 mod calls;
 mod decisions;
@@ -28,6 +29,7 @@ use readings::Readings;
 
 use crate::classify::{Budget, ExactCache};
 use crate::embed::EmbedQueue;
+use crate::govern::audit::Audit;
 use crate::learn::Learning;
 use crate::publish::LiveSets;
 
@@ -47,6 +49,7 @@ pub struct Sources {
     /// Of the LLM stage.
     pub budget: Option<Budget>,
     pub learning: Learning,
+    pub audit: Audit,
     /// Name of the embedding model.
     pub model: String,
 }

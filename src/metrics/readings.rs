@@ -3,6 +3,7 @@
 use prometheus::{Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Result};
 
 use super::Sources;
+use super::audit::Log;
 use super::book::Book;
 use super::learning::Proposals;
 use super::llm::Llm;
@@ -16,6 +17,7 @@ pub(super) struct Readings {
     llm: Llm,
     proposals: Proposals,
     queue: Queue,
+    audit: Log,
 }
 
 impl Readings {
@@ -30,6 +32,7 @@ impl Readings {
             llm: Llm::new(book)?,
             proposals: Proposals::new(book)?,
             queue: Queue::new(book)?,
+            audit: Log::new(book)?,
         })
     }
 
@@ -40,6 +43,7 @@ impl Readings {
         self.llm.read(sources.budget.as_ref().map(|budget| budget.stats()).unwrap_or_default());
         self.proposals.read(sources.learning.stats());
         self.queue.read(sources.queue.stats());
+        self.audit.read(sources.audit.stats());
     }
 }
 

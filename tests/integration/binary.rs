@@ -121,6 +121,19 @@ impl Home {
         served
     }
 
+    /// Starts `serve` where no file may grow beyond so many blocks of the shell's `ulimit -f`: as on a full disk, a write
+    /// takes a part and then fails.
+    pub(crate) async fn serve_limited(&self, blocks: usize) -> Served {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        let command = self.command(&["serve"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &script, "sh"]).arg(command.as_std().get_program()).args(command.as_std().get_args());
+        limited.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut served = Served::new(limited.kill_on_drop(true).spawn().unwrap());
+        served.listens().await;
+        served
+    }
+
     /// Starts `serve`, which may take its time or fail.
     pub(crate) fn begin_to_serve(&self) -> Served {
         Served::new(self.command(&["serve"]).spawn().unwrap())

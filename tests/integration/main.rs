@@ -37,6 +37,8 @@ mod long;
 mod managing;
 mod publishing;
 mod python;
+#[cfg(unix)]
+mod recording;
 mod reflection;
 mod routing;
 mod shutdown;

@@ -199,6 +199,7 @@ impl TestServer {
             };
             bound.run(&served, signal).await.unwrap();
             served.stop.cancel();
+            served.audit.close().await;
         });
         Self { address, http, app, folder, stop: Some(stop), running }
     }

@@ -163,5 +163,8 @@ async fn a_typed_question_is_put_where_it_is_understood() {
     let provider = Slow::new(Duration::from_millis(10), true);
     let stage = stage(&provider, "");
     let chosen = stage.choose("what is 7 times 8?", &snapshot(), &[0, 1], None).await.unwrap();
-    assert_eq!(chosen, LlmChoice { route: Some(0), probability: Some(0.75), kept: false, asked: true });
+    assert_eq!(
+        chosen,
+        LlmChoice { route: Some(0), probability: Some(0.75), kept: false, asked: true, cost: Some(Money::ZERO) }
+    );
 }
