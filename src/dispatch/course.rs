@@ -133,7 +133,8 @@ mod tests {
     }
 
     fn status(status: u16) -> provider::Error {
-        provider::Error::Status { status, retry_after: Some(SECOND), message: "no".to_owned() }
+        let class = if status == 400 { provider::ErrorClass::Invalid } else { provider::ErrorClass::Transient };
+        provider::Error::Status { status, class, retry_after: Some(SECOND), message: "no".to_owned() }
     }
 
     #[test]
