@@ -17,7 +17,7 @@ use super::delivery::{self, Terms};
 use super::status::{self, from_embed};
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Limits};
 use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
 use crate::publish::LiveSets;
@@ -38,6 +38,8 @@ pub struct RouterParts {
     pub learning: Learning,
     pub routing: Arc<RoutingTable>,
     pub dispatcher: Dispatcher,
+    /// Of the configured prices.
+    pub currency: Arc<str>,
     pub default_set: SetName,
     /// Longest input of a request in bytes.
     pub max_prompt_bytes: usize,
@@ -117,6 +119,10 @@ impl RouterService {
         deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout)
     }
 
+    fn limits(&self, request: &convert::Completion, deadline: Option<Instant>) -> Limits {
+        Limits { deadline: self.until(deadline), max_attempts: request.max_attempts, hedge: request.hedge }
+    }
+
     /// The decision and the plan that it leads to; an error if there is no route to follow.
     async fn prepare(
         &self,
@@ -172,15 +178,13 @@ impl pb::router_service_server::RouterService for RouterService {
         let (metadata, _, request) = request.into_parts();
         let request = convert::completion(request, self.0.max_prompt_bytes)?;
         let (decision, plan) = self.prepare(&request, deadline).await?;
-        let dispatched = self
-            .0
-            .dispatcher
-            .complete(&plan, &request.chat, self.until(deadline), request.max_attempts)
-            .await
-            .map_err(|error| status::from_dispatch(&error))?;
+        let limits = self.limits(&request, deadline);
+        let dispatch = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits);
+        let currency = &self.0.currency;
+        let dispatched = dispatch.complete().await.map_err(|error| status::from_dispatch(&error, currency))?;
         let response = pb::CompleteResponse {
             text: dispatched.completion.text.clone(),
-            served: Some(convert::served(&dispatched)),
+            served: Some(convert::served(&dispatched, currency)),
             decision: Some(pb::Decision::of(&decision, request.classification.explain)),
         };
         Ok(echo_request_id(&metadata, Response::new(response)))
@@ -207,16 +211,15 @@ impl pb::router_service_server::RouterService for RouterService {
         let (decision, plan) = self.prepare(&request, deadline).await?;
         let decided = pb::Decision::of(&decision, request.classification.explain);
         let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
-        let until = self.until(deadline);
-        let events = self.0.dispatcher.stream(&plan, Arc::new(request.chat), until, request.max_attempts);
-        let events = events.filter_map(|event| {
-            std::future::ready(match event {
-                Ok(event) => convert::event(event).map(Ok),
-                Err(error) => Some(Err(status::from_dispatch(&error))),
-            })
+        let limits = self.limits(&request, deadline);
+        let events = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits).stream();
+        let currency = Arc::clone(&self.0.currency);
+        let events = events.map(move |event| match event {
+            Ok(event) => Ok(convert::event(event, &currency)),
+            Err(error) => Err(status::from_dispatch(&error, &currency)),
         });
         let events = stream::once(async { Ok(first) }).chain(events);
-        let terms = Terms { until, cut_off: self.0.cut_off.clone(), place };
+        let terms = Terms { until: limits.deadline, cut_off: self.0.cut_off.clone(), place };
         let stream = delivery::deliver(events, terms, &self.0.tasks);
         Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))
     }
