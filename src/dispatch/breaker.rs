@@ -5,6 +5,7 @@
 //! another cause: open until then, then half open. So what comes after a rest is a probe and not a crowd.
 
 mod config;
+mod reading;
 mod window;
 
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use config::BreakerConfig;
+pub use reading::{BreakerState, Cause, Reading};
 pub(super) use window::Verdict;
 use window::Window;
 
@@ -31,55 +33,6 @@ const MAX_REFUSED_REST: Duration = Duration::from_secs(15 * 60);
 
 /// A longer Retry-After is cut to this: then one probe asks again.
 const MAX_LIMITED_REST: Duration = Duration::from_secs(10 * 60);
-
-/// Why a target is not called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
-    Failing,
-    Slow,
-    /// The provider asked for it.
-    RateLimited,
-    /// The provider refuses the key.
-    Authentication,
-    /// The provider does not know the model.
-    UnknownModel,
-}
-
-impl Cause {
-    /// A word that does not change between versions.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Failing => "failing",
-            Self::Slow => "slow",
-            Self::RateLimited => "rate_limited",
-            Self::Authentication => "authentication",
-            Self::UnknownModel => "unknown_model",
-        }
-    }
-
-    /// Whether trying early may help.
-    fn may_have_passed(self) -> bool {
-        matches!(self, Self::Failing | Self::Slow)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BreakerState {
-    Closed,
-    HalfOpen,
-    Open,
-}
-
-impl BreakerState {
-    /// A word that does not change between versions.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
-}
 
 /// Leave to call. What comes of the call has to be reported with it, whatever it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,6 +182,14 @@ impl Breaker {
         is_news
     }
 
+    /// Opens it by a lower share of failures than the configured one, if there are enough calls to judge by.
+    pub(super) fn open_from(&mut self, error_ratio: f64, now: Instant, dice: f64) {
+        let (window, enough) = (&self.window, self.config.min_calls.max(1));
+        if matches!(self.state, State::Closed) && window.calls() >= enough && window.error_ratio() >= error_ratio {
+            self.open(Cause::Failing, None, now, dice);
+        }
+    }
+
     fn fault(&self) -> Option<Cause> {
         let (config, window) = (&self.config, &self.window);
         if window.calls() < config.min_calls.max(1) {
@@ -301,22 +262,4 @@ impl Breaker {
             openings: self.openings,
         }
     }
-}
-
-/// A breaker as it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reading {
-    pub state: BreakerState,
-    /// Why it is not closed.
-    pub cause: Option<Cause>,
-    /// How long it has been in this state.
-    pub since: Duration,
-    /// How long it stays open.
-    pub until: Option<Duration>,
-    /// Calls that it judges by: those of the window while it is closed, and those that opened it.
-    pub calls: usize,
-    pub error_ratio: f64,
-    pub slow_ratio: f64,
-    /// Times that it has opened since the start.
-    pub openings: u64,
 }

@@ -18,7 +18,8 @@ use serde::Deserialize;
 ///
 /// The burst is what carries the failures until a breaker opens. At 200 requests a second to a target that begins to
 /// hang, with a second for each attempt, these are the 200 under way and the 25 that open the breaker: 500 carries that
-/// twice. Where attempts may take longer, or more requests come, it should be
+/// twice. A target that fails so seldom that its breaker stays closed, but more often than the budget can carry, is left
+/// as well once three quarters of the burst are gone, if there is another one. Where attempts may take longer, or more requests come, it should be
 /// `requests a second x seconds an attempt x 1.25`. It starts full, since the failure may be there from the start.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -125,6 +126,11 @@ impl Budget {
     pub(super) fn level(&mut self, now: Instant) -> f64 {
         self.refill(now);
         self.tokens
+    }
+
+    /// Whether less than a quarter of the burst is left.
+    pub(super) fn is_short(&mut self, now: Instant) -> bool {
+        self.level(now) < self.burst / 4.0
     }
 
     /// Retries that were not made for want of tokens.

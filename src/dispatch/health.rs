@@ -132,6 +132,10 @@ impl TargetHealth {
         self.vitals(|vitals| vitals.breaker.settle(permit, verdict, now, dice));
     }
 
+    pub(super) fn open_from(&self, error_ratio: f64, now: Instant, dice: f64) {
+        self.vitals(|vitals| vitals.breaker.open_from(error_ratio, now, dice));
+    }
+
     /// Whether that is news.
     pub(super) fn rest(&self, cause: Cause, wanted: Option<Duration>, now: Instant, dice: f64) -> bool {
         self.vitals(|vitals| vitals.breaker.rest(cause, wanted, now, dice))

@@ -17,6 +17,13 @@ impl Course {
             _ => Verdict::Void,
         };
         candidate.health.settle(flight.permit, verdict, now, dice);
+        // It fails more often than retries can make good, and eats up what others need.
+        if verdict == Verdict::Bad
+            && self.has_fresh_beside(flight.position, now)
+            && self.health.budget(|budget| budget.is_short(now))
+        {
+            candidate.health.open_from(self.bounds.retry.ratio, now, dice);
+        }
         self.health.blame(&candidate.health, error, now, dice);
     }
 

@@ -5,6 +5,7 @@ use crate::dispatch::attempt::{Outcome, PassReason};
 use crate::dispatch::breaker::BreakerConfig;
 use crate::dispatch::breaker::Cause;
 use crate::money::{Money, Prices};
+use crate::provider::{self, ErrorClass, Usage};
 use crate::reference::TargetName;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -29,6 +29,8 @@ enum Mood {
     /// Streams break after their first text; whole answers break off.
     Resets,
     Garbage,
+    /// Fails this share of the calls.
+    Flaky(f64),
 }
 
 struct Moody {
@@ -57,7 +59,10 @@ impl Moody {
                 return Err(provider::Error::Status { status: 429, class, retry_after, message: String::new() });
             }
             Mood::Garbage => return Err(provider::Error::Malformed { what: "not JSON".to_owned() }),
-            Mood::Resets => tokio::time::sleep(Duration::from_millis(5)).await,
+            Mood::Flaky(share) if rand::random::<f64>() < share => {
+                return Err(provider::Error::Broken { what: "now and then".to_owned() });
+            }
+            Mood::Flaky(_) | Mood::Resets => tokio::time::sleep(Duration::from_millis(5)).await,
         }
         Ok(mood)
     }
@@ -222,6 +227,19 @@ async fn one_failure_after_the_other_is_hardly_noticed_either() {
         let ill = world.load(200, 20, true).await;
         assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{mood:?}: {:?}", &ill.failed[..1]);
         assert!(ill.p99() < 40, "{mood:?}: {} ms", ill.p99());
+    }
+}
+
+/// Too seldom for the breaker's share, too often for the budget.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_now_and_then_is_left_before_the_budget_is_spent() {
+    for share in [0.05, 0.2, 0.4] {
+        let world = world(brisk(), &[Mood::Flaky(share), Mood::Well(20)]);
+        let ill = world.load(200, 60, false).await;
+        let extra = ill.calls.iter().sum::<u32>() - ill.requests;
+        println!("{share}: {} failed, calls {:?}, {extra} extra", ill.failed.len(), ill.calls);
+        assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{share}: {:?}", &ill.failed[..1]);
+        assert!(f64::from(extra) <= 0.1 * f64::from(ill.requests) + 60.0 + 500.0, "{share}: {extra} extra calls");
     }
 }
 
