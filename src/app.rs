@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage, follow_spend};
 use crate::config::{self, Config};
+use crate::dispatch::Dispatcher;
 use crate::embed::{
     BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
     Spread, TextTokeniser, tune,
@@ -148,6 +149,7 @@ pub struct App {
     pub metrics: Metrics,
     pub audit: Audit,
     pub providers: Providers,
+    pub dispatcher: Dispatcher,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -177,16 +179,20 @@ impl App {
         };
         let learning = Learning::new(config.feedback.clone(), llm.as_deref().map(LlmStage::model), parts);
         let audit = open_audit(config.audit.clone(), config.data_dir.clone()).await?;
+        let dispatcher = Dispatcher::new(providers.clone(), config.dispatch.clone());
         let sources = Sources {
             live: live.clone(),
             learning: learning.clone(),
             queue: embedding.queue.clone(),
             cache: cache.clone(),
             budget: llm.as_ref().map(|llm| llm.budget().clone()),
+            health: dispatcher.health().clone(),
             model: embedding.files.manifest().name.clone(),
             audit: audit.clone(),
         };
         let metrics = Metrics::new(sources, grpc::methods())?;
+        let counted = metrics.clone();
+        let dispatcher = dispatcher.observed_by(Arc::new(move |attempt| counted.attempted(attempt)));
         let cascade = Cascade::new(embedding.queue.clone(), llm).caching(cache);
         Ok(Self {
             config,
@@ -199,6 +205,7 @@ impl App {
             metrics,
             audit,
             providers,
+            dispatcher,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         })
@@ -208,6 +215,9 @@ impl App {
     pub fn start_tasks(&self) {
         self.tasks.spawn(self.live.clone().follow(self.stop.clone()));
         self.tasks.spawn(self.learning.clone().run(self.stop.clone()));
+        if let Some(probe) = &self.config.dispatch.probe {
+            self.tasks.spawn(self.dispatcher.clone().probe(probe.clone(), self.stop.clone()));
+        }
         if let Some(llm) = self.cascade.llm() {
             let (budget, store) = (llm.budget().clone(), Arc::clone(&self.store));
             self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));

@@ -20,7 +20,7 @@
 //! classify::Decision  -------> pb::RouteResponse
 //!   | routing::RoutingTable    ordered targets, and those refused
 //! routing::Plan
-//!   | dispatch::Dispatcher     one deadline, failover until the first text
+//!   | dispatch::Dispatcher     one deadline, one retry budget, breakers; failover until the first text
 //! dispatch::Dispatched ------> pb::CompleteResponse | stream of pb::CompleteEvent
 //! ```
 //!
@@ -45,7 +45,7 @@
 //! | `learn` | `classify` and below | |
 //! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
-//! | `dispatch` | `routing`, `provider` | |
+//! | `dispatch` | `routing`, `money`, `provider` | |
 //! | `govern` | `classify`, `money` | fs4, hdrhistogram |
 //! | `routing` | `reference`, `provider` | |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |

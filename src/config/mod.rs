@@ -51,6 +51,8 @@ pub struct Config {
     pub feedback: Option<FeedbackConfig>,
     pub dispatch: DispatchConfig,
     pub audit: AuditConfig,
+    /// Of all prices, for example `USD`: 1 to 8 letters.
+    pub currency: String,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
     pub default_targets: Vec<TargetName>,
     pub providers: Vec<ProviderConfig>,
@@ -197,6 +199,7 @@ impl Default for Config {
             feedback: None,
             dispatch: DispatchConfig::default(),
             audit: AuditConfig::default(),
+            currency: "USD".to_owned(),
             default_targets: Vec::new(),
             providers: Vec::new(),
             targets: Vec::new(),
@@ -293,6 +296,12 @@ impl Config {
         }
         if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
             add("log.level".to_owned(), format!("{:?} is neither a level nor directives", self.log.level));
+        }
+        if self.currency.is_empty()
+            || self.currency.len() > 8
+            || !self.currency.bytes().all(|it| it.is_ascii_alphabetic())
+        {
+            add("currency".to_owned(), format!("is {:?}, must be 1 to 8 letters, for example \"USD\"", self.currency));
         }
         let mut below = |path: &str, found: Vec<(String, String)>| {
             for (field, what) in found {

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::breaker::BreakerConfig;
+use super::budget::RetryConfig;
+use super::probe::ProbeConfig;
+
 /// Longest time that can be set.
 const MAX_TIMEOUT: Duration = Duration::from_secs(86_400);
 
@@ -24,6 +28,10 @@ pub struct DispatchConfig {
     pub idle_timeout: Duration,
     /// Most attempts for one request; a request may ask for fewer. Default: 3.
     pub max_attempts: NonZeroU32,
+    pub retry: RetryConfig,
+    pub breaker: BreakerConfig,
+    /// Active probes. Default: none.
+    pub probe: Option<ProbeConfig>,
 }
 
 impl Default for DispatchConfig {
@@ -33,6 +41,9 @@ impl Default for DispatchConfig {
             first_token_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30),
             max_attempts: NonZeroU32::MIN.saturating_add(2),
+            retry: RetryConfig::default(),
+            breaker: BreakerConfig::default(),
+            probe: None,
         }
     }
 }
@@ -47,7 +58,16 @@ impl DispatchConfig {
         ];
         let wrong = |time: Duration| time.is_zero() || time > MAX_TIMEOUT;
         let faults = fields.into_iter().filter(|(_, time)| time.is_some_and(wrong));
-        faults.map(|(field, _)| (field.to_owned(), "must be longer than 0 s and at most a day".to_owned())).collect()
+        let faults =
+            faults.map(|(field, _)| (field.to_owned(), "must be longer than 0 s and at most a day".to_owned()));
+        let below = |name: &'static str, found: Vec<(String, String)>| {
+            found.into_iter().map(move |(field, what)| (format!("{name}.{field}"), what))
+        };
+        let probe = self.probe.as_ref().map(ProbeConfig::faults).unwrap_or_default();
+        let below = below("retry", self.retry.faults())
+            .chain(below("breaker", self.breaker.faults()))
+            .chain(below("probe", probe));
+        faults.chain(below).collect()
     }
 }
 
@@ -64,6 +84,12 @@ mod tests {
         check("", &[]);
         check("attempt_timeout = '20s'\nidle_timeout = '500ms'\nmax_attempts = 1", &[]);
         check("attempt_timeout = '0s'\nidle_timeout = '0s'", &["attempt_timeout", "idle_timeout"]);
+        check(
+            "retry.ratio = -1.0\nbreaker.error_ratio = 0.0\nbreaker.min_calls = 51\nbreaker.max_open_time = '1ms'",
+            &["retry.ratio", "breaker.min_calls", "breaker.error_ratio", "breaker.max_open_time"],
+        );
+        check("[probe]", &[]);
+        check("probe.interval = '1ms'\nprobe.timeout = '1h'", &["probe.interval", "probe.timeout"]);
         assert!(toml::from_str::<DispatchConfig>("max_attempts = 0").is_err());
         assert_eq!(DispatchConfig::default().max_attempts.get(), 3);
     }

@@ -1,48 +1,124 @@
-//! How far a plan has been carried out, and what follows: pure, every function takes the time as an argument.
+//! How far a plan has been carried out, and what follows: it decides and never waits. Pure, every function takes the time
+//! and the chance as arguments.
+//!
+//! What follows from a failure for this request is in `ending`, for all others in `blame`; which target is next is
+//! in `choice`.
+
+mod blame;
+mod candidate;
+mod choice;
+mod ending;
+mod leg;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attempt::{Attempt, Span};
+use super::attempt::{Attempt, Passed};
+use super::breaker::{BreakerState, Permit, Verdict};
+use super::budget::RetryConfig;
 use super::error::Error;
-use crate::provider;
+use super::health::{Health, Manner};
 use crate::routing::{Plan, Refusal, Target};
+use candidate::Candidate;
+use choice::Choice;
+use leg::Flight;
+pub(super) use leg::Leg;
+
+/// A probe of a target that may still hang is not given much more time than the target took when it was well.
+const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What bounds a course.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Bounds {
     pub(super) deadline: Instant,
     /// Longest time for one attempt (of a stream: until its first text), besides its share of the deadline.
     pub(super) attempt_timeout: Option<Duration>,
+    /// At least 1.
     pub(super) max_attempts: u32,
+    pub(super) hedge: Option<Hedge>,
+    pub(super) retry: Arc<RetryConfig>,
+    /// Of the request, as estimated.
+    pub(super) input_tokens: u64,
+}
+
+/// A second attempt beside a slow one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hedge {
+    /// When it begins if no text has come. `None`: after the time in which 95 % of the target's newest streams (or whole
+    /// answers) brought their first text; not at all as long as too few are known.
+    pub after: Option<Duration>,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(super) enum Step {
+    Call(Leg),
+    /// Nothing may be called before then.
+    Wait(Instant),
+    End(Error),
+}
+
+/// How a dispatch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    UnderWay,
+    Answered,
+    /// With the word of [`Error::kind`].
+    Failed(&'static str),
+    /// The caller has gone.
+    Cancelled,
 }
 
 /// A plan under way.
 pub(super) struct Course {
     bounds: Bounds,
+    manner: Manner,
+    health: Health,
     began: Instant,
-    /// Those still to be tried.
-    targets: std::vec::IntoIter<Arc<Target>>,
+    /// In the plan's order. Nothing else is ever called.
+    candidates: Vec<Candidate>,
     refused: Vec<Refusal>,
+    flights: Vec<Flight>,
     attempts: Vec<Attempt>,
+    begun: u32,
     rejected: bool,
-}
-
-/// An attempt that has begun.
-pub(super) struct Leg {
-    pub(super) target: Arc<Target>,
-    pub(super) began: Instant,
-    /// When it has to have brought its answer or, of a stream, its first text.
-    pub(super) until: Instant,
+    /// Whether each failure so far was the request's own.
+    all_its_own: bool,
+    no_budget: bool,
+    /// When it began to wait for a target that rests.
+    waiting_since: Option<Instant>,
+    progress: Progress,
 }
 
 impl Course {
-    pub(super) fn new(plan: &Plan, bounds: Bounds, now: Instant) -> Self {
-        let most = usize::try_from(bounds.max_attempts.max(1)).unwrap_or(usize::MAX);
-        let targets: Vec<_> = plan.targets.iter().take(most).cloned().collect();
-        let refused = plan.refused.clone();
-        let attempts = Vec::with_capacity(targets.len());
-        Self { bounds, began: now, targets: targets.into_iter(), refused, attempts, rejected: false }
+    pub(super) fn new(plan: &Plan, bounds: Bounds, health: Health, now: Instant) -> Self {
+        let candidate = |target: &Arc<Target>| Candidate::new(target.clone(), health.of(target, now), now);
+        let candidates = targets(plan).iter().map(candidate).collect();
+        health.budget(|budget| budget.deposit(now));
+        Self {
+            bounds,
+            manner: Manner::Whole,
+            health,
+            began: now,
+            candidates,
+            refused: plan.refused.clone(),
+            flights: Vec::new(),
+            attempts: Vec::new(),
+            begun: 0,
+            rejected: false,
+            all_its_own: true,
+            no_budget: false,
+            waiting_since: None,
+            progress: Progress::UnderWay,
+        }
+    }
+
+    /// How the answer comes, and how long an attempt may take for it.
+    pub(super) fn wants(&mut self, manner: Manner, attempt_timeout: Option<Duration>) {
+        (self.manner, self.bounds.attempt_timeout) = (manner, attempt_timeout);
     }
 
     /// After it, nothing more may be handed over.
@@ -50,165 +126,122 @@ impl Course {
         self.bounds.deadline
     }
 
-    /// The next attempt, or why there is none.
-    pub(super) fn next(&mut self, now: Instant) -> Result<Leg, Error> {
-        if self.attempts.is_empty() && self.targets.len() == 0 {
-            return Err(Error::NoTargets { refused: std::mem::take(&mut self.refused) });
+    /// What follows now that nothing is under way. `dice`: evenly distributed over [0, 1).
+    pub(super) fn next(&mut self, now: Instant, dice: f64) -> Step {
+        if self.candidates.is_empty() {
+            return self.end(Error::NoTargets { refused: self.refused.clone() });
         }
-        let attempts = |course: &mut Self| std::mem::take(&mut course.attempts);
         if self.rejected {
-            return Err(Error::Rejected { attempts: attempts(self) });
+            return self.end(Error::Rejected { attempts: self.attempts.clone() });
         }
         if now >= self.bounds.deadline {
-            return Err(Error::DeadlineExceeded { attempts: attempts(self) });
+            return self.end(Error::DeadlineExceeded { attempts: self.attempts.clone() });
         }
-        match self.targets.next() {
-            Some(target) => Ok(Leg { target, began: now, until: now + self.share(now) }),
-            None => Err(Error::AllFailed { attempts: attempts(self) }),
+        if self.begun >= self.bounds.max_attempts {
+            return self.give_up(now);
+        }
+        match self.choose(now, dice) {
+            Choice::Call(position, permit) => match self.begin(position, permit, false, now) {
+                Some(leg) => Step::Call(leg),
+                None => self.give_up(now),
+            },
+            Choice::Wait(until) => Step::Wait(until),
+            Choice::Nothing => self.give_up(now),
         }
     }
 
-    /// Time for an attempt that begins now: all that is left if it is the last, half of it if others come after.
-    fn share(&self, now: Instant) -> Duration {
+    /// Begins a call, if the budget allows: the first of a request is free.
+    fn begin(&mut self, position: usize, permit: Permit, is_hedge: bool, now: Instant) -> Option<Leg> {
+        let candidate = self.candidates.get(position)?;
+        if self.begun > 0 && !self.health.budget(|budget| budget.withdraw(now)) {
+            candidate.health.settle(permit, Verdict::Void, now, 0.0);
+            self.no_budget = true;
+            return None;
+        }
+        let share = self.share(position, permit, now);
+        let candidate = self.candidates.get_mut(position)?;
+        candidate.tries += 1;
+        let leg = Leg { number: self.begun, target: candidate.target.clone(), began: now, until: now + share };
+        self.begun += 1;
+        self.waiting_since = None;
+        self.flights.push(Flight::new(leg.clone(), position, permit, is_hedge));
+        Some(leg)
+    }
+
+    /// Time for an attempt that begins now: all that is left if it is the last, half of it if others may come after.
+    fn share(&self, position: usize, permit: Permit, now: Instant) -> Duration {
         let left = self.bounds.deadline.saturating_duration_since(now);
-        let share = if self.targets.len() == 0 { left } else { left / 2 };
-        self.bounds.attempt_timeout.map_or(share, |timeout| timeout.min(share))
-    }
-
-    /// Records a failure before anything was handed over; [`Self::next`] says how it goes on.
-    pub(super) fn fail(&mut self, leg: &Leg, error: &provider::Error, now: Instant) {
-        self.rejected = !error.retriable();
-        let attempt = Attempt::failed(&leg.target, self.span(leg, now), error, false);
-        self.attempts.push(attempt);
-    }
-
-    /// Records the answer and returns all attempts.
-    pub(super) fn succeed(&mut self, leg: &Leg, now: Instant) -> Vec<Attempt> {
-        let attempt = Attempt::succeeded(&leg.target, self.span(leg, now));
-        self.attempts.push(attempt);
-        std::mem::take(&mut self.attempts)
-    }
-
-    /// Records a failure after text was handed over: that is the end.
-    pub(super) fn break_off(
-        &mut self,
-        leg: &Leg,
-        error: &provider::Error,
-        delivered_chars: u64,
-        now: Instant,
-    ) -> Error {
-        let attempt = Attempt::failed(&leg.target, self.span(leg, now), error, true);
-        self.attempts.push(attempt);
-        let attempts = std::mem::take(&mut self.attempts);
-        if now >= self.bounds.deadline {
-            Error::DeadlineExceeded { attempts }
-        } else {
-            Error::BrokenStream { attempts, delivered_chars }
+        let others = self.begun + 1 < self.bounds.max_attempts && self.has_fresh_beside(position, now);
+        let share = if others { left / 2 } else { left };
+        let share = self.bounds.attempt_timeout.map_or(share, |timeout| timeout.min(share));
+        let usual = self.candidates.get(position).and_then(|it| it.health.quantile(self.manner, 0.99));
+        match usual.filter(|_| others && permit.is_probe) {
+            Some(usual) => share.min(PROBE_PATIENCE.max(usual * 2)),
+            None => share,
         }
     }
 
-    fn span(&self, leg: &Leg, now: Instant) -> Span {
-        Span {
-            started: leg.began.saturating_duration_since(self.began),
-            duration: now.saturating_duration_since(leg.began),
+    fn has_fresh_beside(&self, position: usize, now: Instant) -> bool {
+        self.candidates.iter().enumerate().any(|(at, candidate)| at != position && candidate.is_fresh(now))
+    }
+
+    /// When a second attempt is to begin beside this one, if it is to.
+    pub(super) fn hedge_at(&self, leg: &Leg) -> Option<Instant> {
+        let hedge = self.bounds.hedge?;
+        let flight = self.flights.iter().find(|flight| flight.leg.number == leg.number)?;
+        let usual = || self.candidates.get(flight.position)?.health.quantile(self.manner, 0.95);
+        leg.began.checked_add(hedge.after.or_else(usual)?)
+    }
+
+    /// The second attempt, if there may be one: on a target that is well, and that this request has not tried.
+    pub(super) fn hedge(&mut self, now: Instant) -> Option<Leg> {
+        if self.flights.len() != 1 || self.begun >= self.bounds.max_attempts || now >= self.bounds.deadline {
+            return None;
         }
+        let (position, candidate) = self.candidates.iter().enumerate().find(|(_, candidate)| {
+            let closed = candidate.health.reading(now).state == BreakerState::Closed;
+            closed && candidate.is_possible() && candidate.tries == 0 && candidate.not_before <= now
+        })?;
+        let permit = candidate.health.admit(now).ok()?;
+        self.begin(position, permit, true, now)
+    }
+
+    fn give_up(&mut self, now: Instant) -> Step {
+        let attempts = self.attempts.clone();
+        // Coming again is of use only if it was not the request that all found fault with.
+        if self.all_its_own && !attempts.is_empty() {
+            return self.end(Error::Rejected { attempts });
+        }
+        let passed = self.candidates.iter().filter_map(|it| it.passed(self.no_budget, now)).collect();
+        self.end(Error::AllFailed { attempts, passed })
+    }
+
+    fn end(&mut self, error: Error) -> Step {
+        self.progress = Progress::Failed(error.kind());
+        Step::End(error)
+    }
+
+    pub(super) fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Characters handed over so far, by whichever attempt.
+    pub(super) fn delivered_chars(&self) -> u64 {
+        self.flights.iter().map(|flight| flight.delivered_chars).sum()
+    }
+
+    /// Targets that come before `winner` in the plan and were not called.
+    pub(super) fn passed_before(&self, winner: &Target, now: Instant) -> Vec<Passed> {
+        let before = self.candidates.iter().take_while(|it| it.target.name != winner.name);
+        before.filter_map(|it| it.passed(false, now)).collect()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reference::TargetName;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn plan(names: &[&str]) -> Plan {
-        let target = |name: &&str| Arc::new(Target::new(TargetName::new(name).unwrap(), "p", "m"));
-        Plan { targets: names.iter().map(target).collect(), refused: Vec::new() }
-    }
-
-    fn course(names: &[&str], seconds: u32, attempt_timeout: Option<Duration>, now: Instant) -> Course {
-        let bounds = Bounds { deadline: now + SECOND * seconds, attempt_timeout, max_attempts: 4 };
-        Course::new(&plan(names), bounds, now)
-    }
-
-    fn status(status: u16) -> provider::Error {
-        provider::Error::Status { status, retry_after: Some(SECOND), message: "no".to_owned() }
-    }
-
-    #[test]
-    fn an_attempt_gets_half_of_what_is_left_and_the_last_all_of_it() {
-        let check = |attempt_timeout: Option<Duration>, expected: [u32; 3]| {
-            let begin = Instant::now();
-            let mut now = begin;
-            let mut course = course(&["a", "b", "c"], 16, attempt_timeout, begin);
-            for seconds in expected {
-                let leg = course.next(now).unwrap();
-                assert_eq!(leg.until - now, SECOND * seconds);
-                now = leg.until;
-                course.fail(&leg, &provider::Error::Timeout { after: SECOND }, now);
-            }
-        };
-        check(None, [8, 4, 4]);
-        check(Some(SECOND * 6), [6, 5, 5]);
-        check(Some(SECOND), [1, 1, 1]);
-    }
-
-    #[test]
-    fn a_quick_failure_leaves_its_time_to_the_next() {
-        let now = Instant::now();
-        let mut course = course(&["a", "b"], 16, None, now);
-        let leg = course.next(now).unwrap();
-        course.fail(&leg, &status(503), now);
-        assert_eq!(course.next(now).unwrap().until, now + SECOND * 16);
-    }
-
-    #[test]
-    fn the_end_of_a_course_says_why() {
-        let now = Instant::now();
-        let check = |names: &[&str], failure: Option<u16>, at: Instant, expected: &str| {
-            let mut course = course(names, 1, None, now);
-            if let Some(failure) = failure {
-                let leg = course.next(now).unwrap();
-                course.fail(&leg, &status(failure), at);
-            }
-            let Err(error) = course.next(at) else { panic!("{expected}: it goes on") };
-            assert_eq!(error.kind(), expected);
-        };
-        check(&[], None, now, "no_targets");
-        check(&["a"], Some(500), now, "all_failed");
-        check(&["a", "b"], Some(400), now, "rejected");
-        check(&["a", "b"], Some(429), now + SECOND, "deadline_exceeded");
-        check(&["a"], None, now + SECOND, "deadline_exceeded");
-    }
-
-    #[test]
-    fn attempts_are_limited_but_there_is_always_one() {
-        let now = Instant::now();
-        for (max_attempts, expected) in [(0, 1), (1, 1), (2, 2), (9, 3)] {
-            let bounds = Bounds { deadline: now + SECOND, attempt_timeout: None, max_attempts };
-            let mut course = Course::new(&plan(&["a", "b", "c"]), bounds, now);
-            let error = loop {
-                match course.next(now) {
-                    Ok(leg) => course.fail(&leg, &status(500), now),
-                    Err(error) => break error,
-                }
-            };
-            assert_eq!(error.attempts().len(), expected);
-        }
-    }
-
-    #[test]
-    fn an_attempt_records_what_happened() {
-        let now = Instant::now();
-        let mut course = course(&["a", "b"], 10, None, now);
-        let leg = course.next(now + SECOND).unwrap();
-        course.fail(&leg, &status(429), now + SECOND * 3);
-        let leg = course.next(now + SECOND * 3).unwrap();
-        let attempts = course.succeed(&leg, now + SECOND * 4);
-        assert_eq!((attempts[0].started, attempts[0].duration), (SECOND, SECOND * 2));
-        assert_eq!((attempts[0].status, attempts[0].retry_after), (Some(429), Some(SECOND)));
-        assert_eq!((attempts[0].committed, attempts[1].committed), (false, true));
-        assert_eq!(attempts[1].target.as_str(), "b");
-    }
+/// The only door to a plan's targets.
+fn targets(plan: &Plan) -> &[Arc<Target>] {
+    &plan.targets
 }

@@ -1,6 +1,6 @@
 //! Why a dispatch brought no answer, with all that was tried.
 
-use super::attempt::{Attempt, Outcome};
+use super::attempt::{Attempt, Outcome, Passed};
 use crate::routing::Refusal;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -8,17 +8,17 @@ pub enum Error {
     /// The plan was empty.
     #[error("no target may be tried{}", refusals(refused))]
     NoTargets { refused: Vec<Refusal> },
-    /// Every target was tried, or as many as there may be attempts.
-    #[error("no target answered: {}", failures(attempts))]
-    AllFailed { attempts: Vec<Attempt> },
-    /// The last target found fault with the request itself (a 4xx), so that no other was tried.
-    #[error("the provider refused the request: {}", failures(attempts))]
+    /// Every target was tried, or as many as there may be attempts; but for those that were passed over.
+    #[error("no target answered: {}", failures(attempts, passed))]
+    AllFailed { attempts: Vec<Attempt>, passed: Vec<Passed> },
+    /// The providers found fault with the request itself, so that no other was tried, or every one that might have taken it.
+    #[error("the provider refused the request: {}", failures(attempts, &[]))]
     Rejected { attempts: Vec<Attempt> },
     /// The request's own time was up; the last attempt may have delivered a part (`committed`).
-    #[error("the deadline passed: {}", failures(attempts))]
+    #[error("the deadline passed: {}", failures(attempts, &[]))]
     DeadlineExceeded { attempts: Vec<Attempt> },
     /// The stream failed after text had been handed over, so that no other target could take its place.
-    #[error("the stream broke after {delivered_chars} characters: {}", failures(attempts))]
+    #[error("the stream broke after {delivered_chars} characters: {}", failures(attempts, &[]))]
     BrokenStream { attempts: Vec<Attempt>, delivered_chars: u64 },
 }
 
@@ -27,10 +27,21 @@ impl Error {
     pub fn attempts(&self) -> &[Attempt] {
         match self {
             Self::NoTargets { .. } => &[],
-            Self::AllFailed { attempts }
+            Self::AllFailed { attempts, .. }
             | Self::Rejected { attempts }
             | Self::DeadlineExceeded { attempts }
             | Self::BrokenStream { attempts, .. } => attempts,
+        }
+    }
+
+    /// Targets of the plan that were not called.
+    pub fn passed(&self) -> &[Passed] {
+        match self {
+            Self::AllFailed { passed, .. } => passed,
+            Self::NoTargets { .. }
+            | Self::Rejected { .. }
+            | Self::DeadlineExceeded { .. }
+            | Self::BrokenStream { .. } => &[],
         }
     }
 
@@ -54,11 +65,12 @@ fn refusals(refused: &[Refusal]) -> String {
     format!(": {}", lines.join("; "))
 }
 
-fn failures(attempts: &[Attempt]) -> String {
+fn failures(attempts: &[Attempt], passed: &[Passed]) -> String {
     let lines = attempts.iter().map(|attempt| match &attempt.outcome {
         Outcome::Ok => format!("{}: ok", attempt.target),
         Outcome::Failed { message, .. } => format!("{}: {message}", attempt.target),
+        Outcome::Cancelled => format!("{}: cancelled", attempt.target),
     });
-    let lines: Vec<String> = lines.collect();
+    let lines: Vec<String> = lines.chain(passed.iter().map(Passed::to_string)).collect();
     if lines.is_empty() { "nothing was tried".to_owned() } else { lines.join("; ") }
 }

@@ -1,27 +1,45 @@
-//! A dispatch whose answer comes in pieces. Until the first text, targets replace each other; after it, none can.
+//! A dispatch whose answer comes in pieces. Until the first output, targets replace each other; after it, none can.
 //!
 //! A plain stream without a task of its own: who does not pull makes the provider wait, who drops it closes the call.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::task::{Context, Poll};
 
 use futures_util::stream::{self, Stream, StreamExt};
 
-use super::attempt::Attempt;
-use super::course::{Course, Leg};
-use super::dispatcher::{Dispatcher, log, within};
+use super::account::Account;
+use super::attempt::{Attempt, Passed};
+use super::course::Leg;
+use super::dispatcher::Dispatch;
 use super::error::Error;
-use crate::provider::{self, ChatRequest, CompletionStream, FinishReason, StreamItem, Usage};
+use super::pursuit::{dice, log, now, pursue};
+use crate::provider::{self, CompletionStream, FinishReason, StreamItem, Usage};
 use crate::routing::Target;
 
 /// Ends with one [`DispatchEvent::End`] or one error.
-pub type DispatchStream = Pin<Box<dyn Stream<Item = Result<DispatchEvent, Error>> + Send>>;
+pub struct DispatchStream {
+    events: Pin<Box<dyn Stream<Item = Result<DispatchEvent, Error>> + Send>>,
+    account: Account,
+}
+
+impl DispatchStream {
+    /// What has been done so far; it outlives the stream.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl Stream for DispatchStream {
+    type Item = Result<DispatchEvent, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.as_mut().poll_next(cx)
+    }
+}
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum DispatchEvent {
-    /// A call to this target begins. Text that follows is this target's.
-    Attempting { target: Arc<Target> },
     /// Never empty.
     Text(String),
     /// The answer is whole; the last of the attempts brought it.
@@ -32,117 +50,84 @@ pub enum DispatchEvent {
         model: Option<String>,
         target: Arc<Target>,
         attempts: Vec<Attempt>,
+        /// Targets that come before it in the plan and were not called.
+        passed: Vec<Passed>,
     },
 }
 
-pub(super) fn run(dispatcher: Dispatcher, request: Arc<ChatRequest>, course: Course) -> DispatchStream {
-    let delivery = Delivery { dispatcher, request, course, state: State::Seeking };
-    Box::pin(stream::unfold(delivery, |mut delivery| async move {
+pub(super) fn run(dispatch: Dispatch) -> DispatchStream {
+    let account = dispatch.account.clone();
+    let delivery = Delivery { dispatch, state: State::Seeking };
+    let events = Box::pin(stream::unfold(delivery, |mut delivery| async move {
         let event = delivery.next().await?;
         Some((event, delivery))
-    }))
+    }));
+    DispatchStream { events, account }
 }
 
 struct Delivery {
-    dispatcher: Dispatcher,
-    request: Arc<ChatRequest>,
-    course: Course,
+    dispatch: Dispatch,
     state: State,
 }
 
 #[derive(Default)]
 enum State {
-    /// No target is being called.
+    /// Nothing has been handed over.
     Seeking,
-    /// A target was announced; nothing of its answer has been handed over.
-    Opening(Leg),
-    /// Text has been handed over.
-    Delivering { leg: Leg, items: CompletionStream, delivered_chars: u64 },
+    Delivering {
+        leg: Leg,
+        items: CompletionStream,
+    },
     #[default]
     Over,
 }
 
 impl Delivery {
     async fn next(&mut self) -> Option<Result<DispatchEvent, Error>> {
-        loop {
-            match std::mem::take(&mut self.state) {
-                State::Over => return None,
-                State::Seeking => return Some(self.seek()),
-                State::Opening(leg) => {
-                    if let Some(event) = self.open(leg).await {
-                        return Some(Ok(event));
-                    }
-                }
-                State::Delivering { leg, items, delivered_chars } => {
-                    return Some(self.deliver(leg, items, delivered_chars).await);
-                }
+        match std::mem::take(&mut self.state) {
+            State::Over => None,
+            State::Seeking => {
+                // Boxed, so that the room for seeking is given back once text comes.
+                let seeking = Box::pin(pursue(&self.dispatch.account, |leg| self.dispatch.open(leg)));
+                Some(match seeking.await {
+                    Ok((leg, (item, items))) => Ok(self.hand_over(item, leg, items)),
+                    Err(error) => Err(error),
+                })
             }
+            State::Delivering { leg, items } => Some(self.deliver(leg, items).await),
         }
     }
 
-    fn seek(&mut self) -> Result<DispatchEvent, Error> {
-        let leg = self.course.next(Instant::now())?;
-        let target = leg.target.clone();
-        self.state = State::Opening(leg);
-        Ok(DispatchEvent::Attempting { target })
-    }
-
-    /// Calls the target and waits for its first item; `None` if it failed.
-    async fn open(&mut self, leg: Leg) -> Option<DispatchEvent> {
-        let opening = async {
-            let provider = self.dispatcher.provider(&leg.target)?;
-            let mut items = provider.stream(&leg.target.model, &self.request).await?;
-            let first = items.next().await.unwrap_or(Err(provider::Error::Truncated))?;
-            Ok((first, items))
-        };
-        match within(&leg, opening).await {
-            Ok((item, items)) => Some(self.hand_over(item, leg, items, 0)),
-            Err(error) => {
-                log(&leg, &error);
-                self.course.fail(&leg, &error, Instant::now());
-                self.state = State::Seeking;
-                None
-            }
-        }
-    }
-
-    async fn deliver(
-        &mut self,
-        leg: Leg,
-        mut items: CompletionStream,
-        delivered_chars: u64,
-    ) -> Result<DispatchEvent, Error> {
-        let left = self.course.deadline().saturating_duration_since(Instant::now());
-        let patience = self.dispatcher.config().idle_timeout.min(left);
+    async fn deliver(&mut self, leg: Leg, mut items: CompletionStream) -> Result<DispatchEvent, Error> {
+        let deadline = self.dispatch.account.with(|course| course.deadline());
+        let left = deadline.saturating_duration_since(now());
+        let patience = self.dispatch.parts.config.idle_timeout.min(left);
         let item = match tokio::time::timeout(patience, items.next()).await {
             Ok(item) => item.unwrap_or(Err(provider::Error::Truncated)),
             Err(_) => Err(provider::Error::Timeout { after: patience }),
         };
         match item {
-            Ok(item) => Ok(self.hand_over(item, leg, items, delivered_chars)),
+            Ok(item) => Ok(self.hand_over(item, leg, items)),
             Err(error) => {
                 log(&leg, &error);
-                Err(self.course.break_off(&leg, &error, delivered_chars, Instant::now()))
+                Err(self.dispatch.account.with(|course| course.break_off(&leg, &error, now(), dice())))
             }
         }
     }
 
-    fn hand_over(
-        &mut self,
-        item: StreamItem,
-        leg: Leg,
-        items: CompletionStream,
-        delivered_chars: u64,
-    ) -> DispatchEvent {
+    fn hand_over(&mut self, item: StreamItem, leg: Leg, items: CompletionStream) -> DispatchEvent {
         match item {
             StreamItem::Text(text) => {
-                let delivered_chars = delivered_chars.saturating_add(text.chars().count() as u64);
-                self.state = State::Delivering { leg, items, delivered_chars };
+                self.dispatch.account.with(|course| course.deliver(&leg, &text, now()));
+                self.state = State::Delivering { leg, items };
                 DispatchEvent::Text(text)
             }
             StreamItem::End { finish, usage, model } => {
-                let attempts = self.course.succeed(&leg, Instant::now());
-                DispatchEvent::End { finish, usage, model, target: leg.target, attempts }
+                let (attempts, passed) = self.dispatch.account.with(|course| {
+                    course.succeed(&leg, usage, now(), dice());
+                    (course.attempts().to_vec(), course.passed_before(&leg.target, now()))
+                });
+                DispatchEvent::End { finish, usage, model, target: leg.target, attempts, passed }
             }
         }
     }

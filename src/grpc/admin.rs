@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::pb;
 use super::status::{Reason, from_build};
 use super::violation::{Violations, field, name};
+use crate::dispatch::Health;
 use crate::embed::EmbedQueue;
 use crate::publish::{BuildRequest, LiveSets, Operation, Operations};
 use crate::reference::SetName;
@@ -27,7 +28,13 @@ pub struct AdminService {
     queue: EmbedQueue,
     live: LiveSets,
     operations: Operations,
-    routing: Arc<RoutingTable>,
+    targets: Targets,
+}
+
+/// What may be sent to, and how it is doing.
+pub struct Targets {
+    pub routing: Arc<RoutingTable>,
+    pub health: Health,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -38,9 +45,9 @@ impl AdminService {
         queue: EmbedQueue,
         live: LiveSets,
         operations: Operations,
-        routing: Arc<RoutingTable>,
+        targets: Targets,
     ) -> Self {
-        Self { facts, queue, live, operations, routing }
+        Self { facts, queue, live, operations, targets }
     }
 }
 
@@ -105,9 +112,14 @@ impl pb::admin_service_server::AdminService for AdminService {
     }
 
     async fn list_targets(&self, _: Request<pb::ListTargetsRequest>) -> Answer<pb::ListTargetsResponse> {
+        let (Targets { routing, health }, now) = (&self.targets, Instant::now());
+        let (retry_budget, retries_refused) = health.retry_budget(now);
         Ok(Response::new(pb::ListTargetsResponse {
-            targets: self.routing.targets().iter().map(|target| target.as_ref().into()).collect(),
-            default_targets: self.routing.default_targets().iter().map(ToString::to_string).collect(),
+            targets: routing.targets().iter().map(|target| target.as_ref().into()).collect(),
+            default_targets: routing.default_targets().iter().map(ToString::to_string).collect(),
+            states: health.standings(now).iter().map(Into::into).collect(),
+            retry_budget,
+            retries_refused,
         }))
     }
 }

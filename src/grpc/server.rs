@@ -13,7 +13,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::admin::{AdminService, ServerFacts};
+use super::admin::{AdminService, ServerFacts, Targets};
 use super::admission::Admission;
 use super::bounds::Bounds;
 use super::pb;
@@ -21,7 +21,6 @@ use super::references::ReferenceService;
 use super::router::{RouterParts, RouterService};
 use crate::app::App;
 use crate::config::Config;
-use crate::dispatch::Dispatcher;
 use crate::publish::Operations;
 use crate::reference::NameError;
 use crate::routing::RoutingTable;
@@ -163,10 +162,12 @@ impl Services {
             llm_configured: config.llm.is_some(),
         };
         let routing = routing_table(config)?;
+        app.dispatcher.expect(routing.targets());
         let router = router_service_with(app, Arc::clone(&routing), cut_off)?;
         let references =
             ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone(), app.learning.clone());
-        let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, routing);
+        let targets = Targets { routing, health: app.dispatcher.health().clone() };
+        let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, targets);
         Ok(Self { router, references, admin })
     }
 }
@@ -215,7 +216,8 @@ fn router_service_with(
         cascade: app.cascade.clone(),
         learning: app.learning.clone(),
         routing,
-        dispatcher: Dispatcher::new(app.providers.clone(), config.dispatch.clone()),
+        dispatcher: app.dispatcher.clone(),
+        currency: config.currency.as_str().into(),
         default_set: config.default_set()?,
         default_timeout: config.server.default_timeout,
         max_prompt_bytes: config.server.max_prompt_bytes,

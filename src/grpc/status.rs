@@ -265,8 +265,9 @@ fn shortened(mut text: String, most_bytes: usize) -> String {
     text
 }
 
-/// With every attempt, and every refused target, among the details.
-pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
+/// With every attempt, and every target that was refused or passed over, among the details. `currency`: of the
+/// configured prices.
+pub(super) fn from_dispatch(error: &dispatch::Error, currency: &str) -> Status {
     let (reason, code) = match error {
         dispatch::Error::NoTargets { .. } => (Reason::NoAllowedTarget, Code::FailedPrecondition),
         dispatch::Error::AllFailed { .. } => (Reason::AllTargetsFailed, Code::Unavailable),
@@ -276,12 +277,14 @@ pub(super) fn from_dispatch(error: &dispatch::Error) -> Status {
     };
     let mut details = ErrorDetails::new();
     // How long the providers asked us to stay away: until then another try is in vain.
-    if let Some(pause) = error.attempts().iter().filter_map(|attempt| attempt.retry_after).min() {
+    let asked = error.attempts().iter().filter_map(|attempt| attempt.retry_after);
+    let rests = error.passed().iter().filter_map(|passed| passed.reason.left());
+    if let Some(pause) = asked.chain(rests).min() {
         details.set_retry_info(Some(pause));
     }
     let status = reason.detailed(code, shortened(error.to_string(), MAX_MESSAGE_BYTES), details);
     let mut message = to_message(&status);
-    let mut tried = attempts_detail(error);
+    let mut tried = attempts_detail(error, currency);
     let share = MAX_ATTEMPTS_BYTES / tried.attempts.len().max(1);
     for attempt in &mut tried.attempts {
         attempt.message = shortened(std::mem::take(&mut attempt.message), share);

@@ -2,14 +2,17 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    Result,
+    CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, Result,
 };
 
 /// Upper bounds in seconds. An answer from the cache takes tens of microseconds, an embedding a millisecond or more,
 /// an LLM seconds.
 const BUCKETS: [f64; 16] =
     [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Upper bounds in seconds of what LLMs take.
+const LONG_BUCKETS: [f64; 14] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 #[derive(Default)]
 pub(super) struct Book(Registry);
@@ -51,6 +54,20 @@ impl Book {
 
     pub(super) fn times_by(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec> {
         self.enter(HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), labels)?)
+    }
+
+    pub(super) fn long_times_by(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec> {
+        self.enter(HistogramVec::new(HistogramOpts::new(name, help).buckets(LONG_BUCKETS.to_vec()), labels)?)
+    }
+
+    /// Counters that are not of whole numbers, such as money.
+    pub(super) fn sums(&self, name: &str, help: &str, labels: &[&str]) -> Result<CounterVec> {
+        self.enter(CounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// Gauges that are not of whole numbers.
+    pub(super) fn ratios(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+        self.enter(GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     fn enter<C: Collector + Clone + 'static>(&self, family: C) -> Result<C> {

@@ -1,8 +1,8 @@
 //! What is counted and measured for Prometheus: see the golden list of names in `tests/golden/metrics.txt`.
 //!
 //! Requests only add to counters that were looked up before: no lock, no allocation. What others count for themselves
-//! (the queue, the cache, the snapshots) is read when somebody asks. Labels are names of methods, codes, stages, and of
-//! the sets and routes that are served; never anything that a caller writes.
+//! (the queue, the cache, the snapshots) is read when somebody asks. Labels are names of methods, codes, stages,
+//! of configured targets, and of the sets and routes that are served; never anything that a caller writes.
 
 mod audit;
 mod book;
@@ -13,6 +13,7 @@ mod llm;
 mod process;
 mod prompts;
 mod readings;
+mod targets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -26,8 +27,10 @@ use process::Process;
 pub use prompts::Asked;
 use prompts::Prompts;
 use readings::Readings;
+use targets::Targets;
 
 use crate::classify::{Budget, ExactCache};
+use crate::dispatch::{Attempt, Health};
 use crate::embed::EmbedQueue;
 use crate::govern::audit::Audit;
 use crate::learn::Learning;
@@ -50,6 +53,8 @@ pub struct Sources {
     pub budget: Option<Budget>,
     pub learning: Learning,
     pub audit: Audit,
+    /// Of the targets.
+    pub health: Health,
     /// Name of the embedding model.
     pub model: String,
 }
@@ -65,6 +70,7 @@ struct Inner {
     decisions: Decisions,
     process: Process,
     readings: Readings,
+    targets: Targets,
     sources: Sources,
     /// One reads at a time: readings are put together from several sources.
     reading: Mutex<()>,
@@ -80,6 +86,7 @@ impl Metrics {
             decisions: Decisions::new(&book)?,
             process: Process::new(&book)?,
             readings: Readings::new(&book, &sources.model)?,
+            targets: Targets::new(&book)?,
             registry: book.registry(),
             sources,
             reading: Mutex::new(()),
@@ -101,12 +108,18 @@ impl Metrics {
         self.0.prompts.refused_for_concurrency();
     }
 
+    /// A call of a target has ended.
+    pub fn attempted(&self, attempt: &Attempt) {
+        self.0.targets.count(attempt);
+    }
+
     /// Everything as of now, in the text format 0.0.4.
     pub fn text(&self) -> Result<String, MetricsError> {
         let inner = &self.0;
         let _alone = inner.reading.lock().unwrap_or_else(PoisonError::into_inner);
         inner.process.read();
         inner.readings.read(&inner.sources);
+        inner.targets.read(&inner.sources.health);
         inner.decisions.keep_only(&inner.sources.live.snapshots().all());
         Ok(TextEncoder::new().encode_to_string(&inner.registry.gather())?)
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::endpoint::Endpoint;
 use super::error::Error;
+use super::error_class::ErrorClass;
 use super::redact::Redactor;
 use super::request::{ChatRequest, Completion, FinishReason, StreamItem, Usage};
 use super::sse::Event;
@@ -169,7 +170,9 @@ impl Reported {
             "overloaded_error" => 529,
             _ => 500,
         };
-        Error::Status { status, retry_after: None, message: redactor.clean(&self.message) }
+        let said = json!({"type": self.kind, "message": self.message});
+        let (class, message) = (ErrorClass::of(status, &said), redactor.clean(&self.message));
+        Error::Status { status, class, retry_after: None, message }
     }
 }
 

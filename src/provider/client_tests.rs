@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::config::{Auth, Kind, ProviderConfig};
 use super::error::Error;
+use super::error_class::ErrorClass;
 use super::http::MAX_BODY_BYTES;
 use super::request::{ChatRequest, FinishReason, StreamItem};
 use super::scripted::{Script, Scripted, Step};
@@ -113,8 +114,12 @@ async fn streams_are_asked_for_and_read() {
 #[tokio::test]
 async fn refusals_carry_status_message_and_retry_after() {
     let script = Script::error(429, "slow down").header("retry-after", "3");
-    let expected =
-        Error::Status { status: 429, retry_after: Some(Duration::from_secs(3)), message: "slow down".to_owned() };
+    let expected = Error::Status {
+        status: 429,
+        class: ErrorClass::RateLimited,
+        retry_after: Some(Duration::from_secs(3)),
+        message: "slow down".to_owned(),
+    };
     assert_eq!(errors(script).await, [expected.clone(), expected]);
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::Error;
 use super::error_body;
+use super::error_class::ErrorClass;
 use super::http::{self, MAX_BODY_BYTES};
 use super::redact::Redactor;
 use super::request::ChatRequest;
@@ -90,8 +91,10 @@ impl Endpoint {
             return Ok(response);
         }
         let retry_after = http::retry_after(response.headers());
-        let message = error_body::message(&http::error_body(response).await);
-        let message = self.redactor(request).clean(&message);
-        Err(Error::Status { status: status.as_u16(), retry_after, message })
+        let body = http::error_body(response).await;
+        let message = self.redactor(request).clean(&error_body::message(&body));
+        let said = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+        let class = ErrorClass::of(status.as_u16(), &said);
+        Err(Error::Status { status: status.as_u16(), class, retry_after, message })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::error_class::ErrorClass;
 use super::redact::bounded;
 
 /// Longest message of a provider that an error carries, in characters.
@@ -21,7 +22,7 @@ pub enum Error {
     Timeout { after: Duration },
     /// The provider's refusal. `status` is HTTP's, or its equivalent for an error reported inside a begun answer.
     #[error("status {status}: {message}")]
-    Status { status: u16, retry_after: Option<Duration>, message: String },
+    Status { status: u16, class: ErrorClass, retry_after: Option<Duration>, message: String },
     /// The answer is not of the provider's wire format.
     #[error("malformed answer: {what}")]
     Malformed { what: String },
@@ -54,6 +55,21 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Unconfigured { .. }
             | Self::Unsupported { .. } => true,
+        }
+    }
+
+    /// What may help.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Status { class, .. } => *class,
+            Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::Timeout { .. }
+            | Self::Malformed { .. }
+            | Self::Truncated
+            | Self::TooLarge { .. } => ErrorClass::Transient,
+            // This target cannot serve as it is configured; another one can.
+            Self::Unconfigured { .. } | Self::Unsupported { .. } => ErrorClass::UnknownModel,
         }
     }
 
@@ -141,7 +157,8 @@ mod tests {
     use super::*;
 
     fn status(status: u16) -> Error {
-        Error::Status { status, retry_after: None, message: String::new() }
+        let class = ErrorClass::of(status, &serde_json::Value::Null);
+        Error::Status { status, class, retry_after: None, message: String::new() }
     }
 
     #[test]
@@ -154,6 +171,8 @@ mod tests {
         }
         for other in [Error::Truncated, Error::Timeout { after: Duration::from_secs(1) }, Error::malformed("x")] {
             assert!(other.retriable(), "{other}");
+            assert_eq!(other.class(), ErrorClass::Transient, "{other}");
         }
+        assert_eq!(Error::Unconfigured { provider: "x".to_owned() }.class(), ErrorClass::UnknownModel);
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::error_body;
+use super::error_class::ErrorClass;
 use super::redact::Redactor;
 use super::request::{ChatRequest, Completion, FinishReason, StreamItem, Usage};
 use super::sse::Event;
@@ -199,7 +200,7 @@ fn reported(error: &Value, redactor: &Redactor) -> Error {
     let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
     let status = code.filter(|code| (400..600).contains(code)).unwrap_or(500);
     let message = redactor.clean(error_body::in_value(error).unwrap_or("an error without a message"));
-    Error::Status { status, retry_after: None, message }
+    Error::Status { status, class: ErrorClass::of(status, error), retry_after: None, message }
 }
 
 fn completion(answer: &[u8], redactor: &Redactor) -> Result<Completion, Error> {

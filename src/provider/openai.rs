@@ -12,6 +12,7 @@ use super::config::MaxTokensField;
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::error_body;
+use super::error_class::ErrorClass;
 use super::redact::Redactor;
 use super::request::{ChatRequest, Completion, FinishReason, StreamItem, Usage};
 use super::sse::Event;
@@ -187,7 +188,7 @@ fn reported(error: &Value, redactor: &Redactor) -> Error {
         _ => 500,
     };
     let message = redactor.clean(error_body::in_value(error).unwrap_or("an error without a message"));
-    Error::Status { status, retry_after: None, message }
+    Error::Status { status, class: ErrorClass::of(status, error), retry_after: None, message }
 }
 
 /// Collects what the chunks of a stream say besides text.

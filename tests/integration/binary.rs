@@ -211,6 +211,15 @@ impl Served {
         pb::reference_service_client::ReferenceServiceClient::new(self.channel().await)
     }
 
+    /// A number of `/proc/PID/status`, such as `Threads` or `VmRSS` (in kB).
+    #[cfg(target_os = "linux")]
+    pub(crate) fn status(&self, field: &str) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().expect("it runs"));
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    }
+
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         send(name, &self.child);

@@ -94,7 +94,7 @@ async fn the_provider_gets_the_whole_request_and_the_caller_is_told_who_answered
     let who = (served.actual_provider.as_str(), served.actual_model.as_str(), served.actual_region.as_str());
     assert_eq!(who, ("p0", "scripted", "region-0"));
     assert_eq!(served.finish_reason(), pb::FinishReason::Stop);
-    assert_eq!(served.usage, Some(pb::Usage { input_tokens: 3, output_tokens: 2 }));
+    assert_eq!(served.usage, Some(pb::Usage { input_tokens: 3, output_tokens: 2, ..pb::Usage::default() }));
     assert_eq!(summary(&served.attempts), ["p0=ok"]);
     let target = served.attempts[0].target.as_ref().unwrap();
     assert_eq!(
@@ -107,10 +107,11 @@ async fn the_provider_gets_the_whole_request_and_the_caller_is_told_who_answered
 async fn a_target_that_fails_is_followed_by_the_next() {
     let table = [
         (Script::error(500, "oops"), "p0=status 500"),
-        (Script::error(429, "slow down").header("retry-after", "7"), "p0=rate_limited 429"),
         (Script::whole(200, "text/html", "<html>captive portal</html>"), "p0=malformed"),
         (Script::json(200, &json!({"choices": []})), "p0=malformed"),
         (Script::close(), "p0=broken"),
+        // Last, since it is left alone from then on.
+        (Script::error(429, "slow down").header("retry-after", "70"), "p0=rate_limited 429"),
     ];
     let first = Scripted::start(table.iter().map(|(script, _)| script.clone())).await;
     let second = Scripted::start([Script::completion("good")]).await;
@@ -172,8 +173,8 @@ async fn when_all_fail_the_status_tells_of_each() {
         is_fault(&status, Code::Unavailable, "ALL_TARGETS_FAILED");
         assert_eq!(summary(&tried(&status).attempts), expected);
     };
-    check(None, &["p0=status 503", "p1=connect"]).await;
-    check(Some(9), &["p0=status 503", "p1=connect"]).await;
+    check(None, &["p0=status 503", "p1=connect", "p0=status 503"]).await;
+    check(Some(9), &["p0=status 503", "p1=connect", "p0=status 503"]).await;
     check(Some(1), &["p0=status 503"]).await;
 }
 
@@ -265,6 +266,7 @@ async fn every_violated_field_is_named() {
         seed: None,
         response_schema: Some(pb::ResponseSchema { name: "a b".to_owned(), schema: None }),
         provider_options: None,
+        hedge: Some(pb::Hedge { after: Some(prost_types::Duration { seconds: 7_200, nanos: 0 }) }),
     };
     let expected = [
         "input",
@@ -272,6 +274,7 @@ async fn every_violated_field_is_named() {
         "options.max_neighbours",
         "pin_target",
         "max_attempts",
+        "hedge.after",
         "max_output_tokens",
         "temperature",
         "top_p",

@@ -21,6 +21,7 @@ mod completing;
 #[cfg(unix)]
 mod damage;
 mod deciding;
+mod dispatching;
 mod embedding;
 #[cfg(unix)]
 mod examining;

@@ -54,7 +54,7 @@ async fn the_decision_comes_first_then_the_text_then_who_served() {
     let served = served.unwrap();
     let who = (served.actual_provider.as_str(), served.actual_model.as_str(), served.actual_region.as_str());
     assert_eq!(who, ("p0", "scripted", "region-0"));
-    assert_eq!(served.usage, Some(pb::Usage { input_tokens: 3, output_tokens: 2 }));
+    assert_eq!(served.usage, Some(pb::Usage { input_tokens: 3, output_tokens: 2, ..pb::Usage::default() }));
     assert_eq!((served.finish_reason(), summary(&served.attempts)), (pb::FinishReason::Stop, vec!["p0=ok".to_owned()]));
     let body = provider.requests()[0].json();
     assert_eq!((&body["stream"], &body["stream_options"]), (&Value::Bool(true), &json!({"include_usage": true})));

@@ -1,8 +1,13 @@
 //! Plans, attempts and answers as messages.
 
+use std::time::Duration;
+
 use super::super::pb;
 use super::span;
-use crate::dispatch::{Attempt, DispatchEvent, Dispatched, Error, Outcome};
+use crate::dispatch::{
+    Attempt, BreakerState, Cause, DispatchEvent, Dispatched, Error, Outcome, Passed, Standing, cost,
+};
+use crate::money::Money;
 use crate::provider::{FinishReason, Usage};
 use crate::routing::{Plan, Refusal, Target};
 
@@ -32,24 +37,80 @@ impl From<&Plan> for pb::Plan {
     }
 }
 
-impl From<&Attempt> for pb::Attempt {
-    fn from(attempt: &Attempt) -> Self {
-        let (outcome, message) = match &attempt.outcome {
-            Outcome::Ok => ("ok", String::new()),
-            Outcome::Failed { kind, message } => (*kind, message.clone()),
-        };
+/// `currency`: of the configured prices.
+fn attempt(attempt: &Attempt, currency: &str) -> pb::Attempt {
+    let message = match &attempt.outcome {
+        Outcome::Ok | Outcome::Cancelled => String::new(),
+        Outcome::Failed { message, .. } => message.clone(),
+    };
+    pb::Attempt {
+        target: Some(pb::Target {
+            name: attempt.target.to_string(),
+            provider: attempt.provider.clone(),
+            model: attempt.model.clone(),
+            region: attempt.region.clone().unwrap_or_default(),
+        }),
+        outcome: attempt.outcome.kind().to_owned(),
+        message,
+        status: attempt.status.map(u32::from),
+        started: Some(span(attempt.started)),
+        duration: Some(span(attempt.duration)),
+        usage: attempt.usage.map(|it| pb::Usage { estimated: attempt.usage_is_estimated, ..usage(it) }),
+        cost: attempt.cost.map(|cost| money(cost, currency)),
+        is_hedge: attempt.is_hedge,
+        first_text: attempt.first_text.map(span),
+        is_probe: attempt.is_probe,
+    }
+}
+
+fn usage(usage: Usage) -> pb::Usage {
+    pb::Usage {
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        cached_input_tokens: usage.cached_input_tokens,
+        cache_write_tokens: usage.cache_write_tokens,
+        reasoning_tokens: usage.reasoning_tokens,
+        estimated: false,
+    }
+}
+
+fn money(money: Money, currency: &str) -> pb::Money {
+    let micros = i64::try_from(money.0.div_ceil(1_000)).unwrap_or(i64::MAX);
+    pb::Money { micros, currency: currency.to_owned() }
+}
+
+impl From<&Passed> for pb::PassedTarget {
+    fn from(passed: &Passed) -> Self {
         Self {
-            target: Some(pb::Target {
-                name: attempt.target.to_string(),
-                provider: attempt.provider.clone(),
-                model: attempt.model.clone(),
-                region: attempt.region.clone().unwrap_or_default(),
-            }),
-            outcome: outcome.to_owned(),
-            message,
-            status: attempt.status.map(u32::from),
-            started: Some(span(attempt.started)),
-            duration: Some(span(attempt.duration)),
+            target: passed.target.to_string(),
+            reason: passed.reason.as_str().to_owned(),
+            message: passed.reason.to_string(),
+            retry_after: passed.reason.left().map(span),
+        }
+    }
+}
+
+impl From<&Standing> for pb::TargetState {
+    fn from(standing: &Standing) -> Self {
+        let breaker = &standing.breaker;
+        let state = match breaker.state {
+            BreakerState::Closed => pb::BreakerState::Closed,
+            BreakerState::HalfOpen => pb::BreakerState::HalfOpen,
+            BreakerState::Open => pb::BreakerState::Open,
+        };
+        let usual = |[median, p95]: [Duration; 2]| pb::UsualTime { median: Some(span(median)), p95: Some(span(p95)) };
+        Self {
+            target: standing.target.to_string(),
+            breaker: state.into(),
+            cause: breaker.cause.map_or("", Cause::as_str).to_owned(),
+            since: Some(span(breaker.since)),
+            open_for: breaker.until.map(span),
+            calls: u32::try_from(breaker.calls).unwrap_or(u32::MAX),
+            error_ratio: breaker.error_ratio,
+            slow_ratio: breaker.slow_ratio,
+            openings: breaker.openings,
+            first_text: standing.first_text.map(usual),
+            answer: standing.whole.map(usual),
         }
     }
 }
@@ -66,8 +127,8 @@ impl From<&FinishReason> for pb::FinishReason {
     }
 }
 
-/// Who answered a call that was not streamed.
-pub(crate) fn served(dispatched: &Dispatched) -> pb::Served {
+/// Who answered a call that was not streamed. `currency`: of the configured prices.
+pub(crate) fn served(dispatched: &Dispatched, currency: &str) -> pb::Served {
     let completion = &dispatched.completion;
     Answer {
         target: &dispatched.target,
@@ -75,26 +136,32 @@ pub(crate) fn served(dispatched: &Dispatched) -> pb::Served {
         finish: &completion.finish,
         usage: completion.usage,
         attempts: &dispatched.attempts,
+        passed: &dispatched.passed,
     }
-    .served()
+    .served(currency)
 }
 
-/// An event of a stream; `None` for those that callers are not told of.
-pub(crate) fn event(event: DispatchEvent) -> Option<pb::CompleteEvent> {
+/// An event of a stream.
+pub(crate) fn event(event: DispatchEvent, currency: &str) -> pb::CompleteEvent {
     let event = match event {
-        DispatchEvent::Attempting { .. } => return None,
         DispatchEvent::Text(text) => pb::complete_event::Event::Text(text),
-        DispatchEvent::End { finish, usage, model, target, attempts } => {
-            let answer =
-                Answer { target: &target, model: model.as_deref(), finish: &finish, usage, attempts: &attempts };
-            pb::complete_event::Event::Served(answer.served())
+        DispatchEvent::End { finish, usage, model, target, attempts, passed } => {
+            let answer = Answer {
+                target: &target,
+                model: model.as_deref(),
+                finish: &finish,
+                usage,
+                attempts: &attempts,
+                passed: &passed,
+            };
+            pb::complete_event::Event::Served(answer.served(currency))
         }
     };
-    Some(pb::CompleteEvent { event: Some(event) })
+    pb::CompleteEvent { event: Some(event) }
 }
 
 /// What a failed dispatch tells of itself beside its status.
-pub(crate) fn attempts_detail(error: &Error) -> pb::AttemptsDetail {
+pub(crate) fn attempts_detail(error: &Error, currency: &str) -> pb::AttemptsDetail {
     let refused: &[Refusal] = match error {
         Error::NoTargets { refused } => refused,
         Error::AllFailed { .. }
@@ -103,8 +170,9 @@ pub(crate) fn attempts_detail(error: &Error) -> pb::AttemptsDetail {
         | Error::BrokenStream { .. } => &[],
     };
     pb::AttemptsDetail {
-        attempts: error.attempts().iter().map(Into::into).collect(),
+        attempts: error.attempts().iter().map(|it| attempt(it, currency)).collect(),
         refused: refused.iter().map(Into::into).collect(),
+        passed: error.passed().iter().map(Into::into).collect(),
     }
 }
 
@@ -115,19 +183,20 @@ struct Answer<'a> {
     finish: &'a FinishReason,
     usage: Option<Usage>,
     attempts: &'a [Attempt],
+    passed: &'a [Passed],
 }
 
 impl Answer<'_> {
-    fn served(&self) -> pb::Served {
+    fn served(&self, currency: &str) -> pb::Served {
         pb::Served {
             actual_provider: self.target.provider.clone(),
             actual_model: self.model.unwrap_or(&self.target.model).to_owned(),
             actual_region: self.target.region.clone().unwrap_or_default(),
             finish_reason: pb::FinishReason::from(self.finish).into(),
-            usage: self
-                .usage
-                .map(|usage| pb::Usage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens }),
-            attempts: self.attempts.iter().map(Into::into).collect(),
+            usage: self.usage.map(usage),
+            attempts: self.attempts.iter().map(|it| attempt(it, currency)).collect(),
+            cost: cost(self.attempts).map(|cost| money(cost, currency)),
+            passed: self.passed.iter().map(Into::into).collect(),
         }
     }
 }

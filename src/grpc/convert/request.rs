@@ -1,9 +1,13 @@
 //! Requests to classify and to complete.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use tonic::Status;
 
 use super::super::pb;
 use super::super::violation::{Violations, name};
+use crate::dispatch::Hedge;
 use crate::prompt::{Message, Prompt, Role};
 use crate::provider::{ChatRequest, ResponseSchema};
 use crate::reference::{SetName, TargetName};
@@ -11,6 +15,7 @@ use crate::reference::{SetName, TargetName};
 const DEFAULT_NEIGHBOURS: u32 = 5;
 const MAX_NEIGHBOURS: u32 = 100;
 const MAX_STOPS: usize = 8;
+const HEDGE_AFTER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
 
 /// What to classify, and how.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub(crate) struct Completion {
     pub chat: ChatRequest,
     pub pin_target: Option<TargetName>,
     pub max_attempts: Option<u32>,
+    pub hedge: Option<Hedge>,
 }
 
 /// `max_bytes` bounds the texts of the input.
@@ -53,10 +59,24 @@ pub(crate) fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Resu
         violations.add("max_attempts", "is 0, must be at least 1");
     }
     let max_attempts = request.max_attempts;
+    let hedge = request.hedge.map(|asked| hedge(&mut violations, asked));
     let messages = input.as_ref().map(|input| input.messages.clone()).unwrap_or_default();
     let chat = chat(&mut violations, request, messages);
-    let completion = classification.map(|classification| Completion { classification, chat, pin_target, max_attempts });
+    let completion =
+        classification.map(|classification| Completion { classification, chat, pin_target, max_attempts, hedge });
     violations.finish(completion)
+}
+
+fn hedge(violations: &mut Violations, hedge: pb::Hedge) -> Hedge {
+    let after = hedge.after.and_then(|after| {
+        let given = format!("{}.{:09} s", after.seconds, after.nanos);
+        let after = Duration::try_from(after).ok().filter(|after| HEDGE_AFTER.contains(after));
+        if after.is_none() {
+            violations.add("hedge.after", format!("is {given}, must be from 1 ms to 1 h"));
+        }
+        after
+    });
+    Hedge { after }
 }
 
 pub(super) struct Input {

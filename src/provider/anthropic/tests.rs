@@ -61,5 +61,13 @@ async fn a_stream_without_message_stop_is_truncated() {
 async fn an_error_inside_a_stream_is_reported_after_its_text() {
     let (texts, last) = decode(golden!("stream_error.sse").as_bytes(), 64, Events::new(redactor())).await;
     assert_eq!(texts, ["Gr"]);
-    assert_eq!(last, Err(Error::Status { status: 529, retry_after: None, message: "Overloaded".to_owned() }));
+    assert_eq!(
+        last,
+        Err(Error::Status {
+            status: 529,
+            class: ErrorClass::Transient,
+            retry_after: None,
+            message: "Overloaded".to_owned()
+        })
+    );
 }

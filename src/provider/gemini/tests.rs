@@ -80,5 +80,5 @@ async fn an_error_inside_a_stream_is_reported_after_its_text() {
     let (texts, last) = decode(golden!("stream_error.sse").as_bytes(), 64, decoder()).await;
     assert_eq!(texts, ["Gr"]);
     let message = "The model is overloaded. Please try again later.".to_owned();
-    assert_eq!(last, Err(Error::Status { status: 503, retry_after: None, message }));
+    assert_eq!(last, Err(Error::Status { status: 503, class: ErrorClass::Transient, retry_after: None, message }));
 }

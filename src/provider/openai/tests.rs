@@ -73,7 +73,7 @@ async fn an_error_inside_a_stream_is_reported_after_its_text() {
     let (texts, last) = decode(golden!("stream_error.sse").as_bytes(), 64, Chunks::new(redactor())).await;
     assert_eq!(texts, ["Gr"]);
     let message = "The server had an error while processing your request.".to_owned();
-    assert_eq!(last, Err(Error::Status { status: 500, retry_after: None, message }));
+    assert_eq!(last, Err(Error::Status { status: 500, class: ErrorClass::Transient, retry_after: None, message }));
 }
 
 #[tokio::test]

@@ -1,0 +1,348 @@
+//! Outages in simulated time: 200 requests a second against providers that fail in every way, with the clock of the
+//! runtime stopped and moved on, so that minutes take seconds and every run is the same but for chance.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::task::JoinSet;
+
+use super::super::pursuit::now;
+use super::super::*;
+use crate::prompt::Message;
+use crate::provider::{
+    self, ChatRequest, Completion, CompletionStream, ErrorClass, FinishReason, Provider, Providers, StreamItem, Usage,
+};
+use crate::reference::TargetName;
+use crate::routing::{Plan, Target};
+
+/// What a provider does at present.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Mood {
+    /// Answers after so many milliseconds.
+    Well(u64),
+    Down,
+    Limits(Option<Duration>),
+    Hangs,
+    /// Streams break after their first text; whole answers break off.
+    Resets,
+    Garbage,
+    /// Fails this share of the calls.
+    Flaky(f64),
+}
+
+struct Moody {
+    mood: Mutex<Mood>,
+    calls: AtomicU32,
+}
+
+impl Moody {
+    fn set(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    fn calls(&self) -> u32 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    async fn answer(&self) -> Result<Mood, provider::Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let mood = *self.mood.lock().unwrap();
+        match mood {
+            Mood::Well(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+            Mood::Hangs => std::future::pending().await,
+            Mood::Down => return Err(provider::Error::Connect { what: "refused".to_owned() }),
+            Mood::Limits(retry_after) => {
+                let class = ErrorClass::RateLimited;
+                return Err(provider::Error::Status { status: 429, class, retry_after, message: String::new() });
+            }
+            Mood::Garbage => return Err(provider::Error::Malformed { what: "not JSON".to_owned() }),
+            Mood::Flaky(share) if rand::random::<f64>() < share => {
+                return Err(provider::Error::Broken { what: "now and then".to_owned() });
+            }
+            Mood::Flaky(_) | Mood::Resets => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+        Ok(mood)
+    }
+}
+
+#[async_trait]
+impl Provider for Moody {
+    async fn complete(&self, _: &str, _: &ChatRequest) -> Result<Completion, provider::Error> {
+        if self.answer().await? == Mood::Resets {
+            return Err(provider::Error::Broken { what: "reset".to_owned() });
+        }
+        let usage = Some(Usage::new(3, 2));
+        Ok(Completion { text: "good".to_owned(), finish: FinishReason::Stop, usage, model: None })
+    }
+
+    async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, provider::Error> {
+        let text = Ok(StreamItem::Text("good".to_owned()));
+        let end = match self.answer().await? {
+            Mood::Resets => Err(provider::Error::Broken { what: "reset".to_owned() }),
+            _ => Ok(StreamItem::End { finish: FinishReason::Stop, usage: None, model: None }),
+        };
+        Ok(Box::pin(stream::iter([text, end])))
+    }
+}
+
+struct World {
+    providers: Vec<Arc<Moody>>,
+    dispatcher: Dispatcher,
+    plan: Plan,
+}
+
+/// What came of the requests of a phase.
+#[derive(Debug, Default)]
+struct Phase {
+    requests: u32,
+    answered: u32,
+    /// Streams that broke after text.
+    broken: u32,
+    failed: Vec<String>,
+    /// Milliseconds, sorted; of those that began a second or more after the phase.
+    latencies: Vec<u128>,
+    /// Calls of each provider.
+    calls: Vec<u32>,
+}
+
+impl Phase {
+    fn p99(&self) -> u128 {
+        self.latencies[self.latencies.len() * 99 / 100]
+    }
+}
+
+fn world(config: DispatchConfig, moods: &[Mood]) -> World {
+    let (mut providers, mut named, mut plan) = (Vec::new(), Vec::new(), Plan::default());
+    for (at, mood) in moods.iter().enumerate() {
+        let provider = Arc::new(Moody { mood: Mutex::new(*mood), calls: AtomicU32::new(0) });
+        named.push((format!("p{at}"), provider.clone() as Arc<dyn Provider>));
+        let name = TargetName::new(&format!("t{at}")).unwrap();
+        plan.targets.push(Arc::new(Target::new(name, format!("p{at}"), format!("m{at}"))));
+        providers.push(provider);
+    }
+    World { providers, dispatcher: Dispatcher::new(Providers::new(named), config), plan }
+}
+
+/// As somebody would set it for targets that answer in milliseconds.
+fn brisk() -> DispatchConfig {
+    let second = Duration::from_secs(1);
+    DispatchConfig { attempt_timeout: Some(second), first_token_timeout: second, ..DispatchConfig::default() }
+}
+
+impl World {
+    fn begin(&self) -> Dispatch {
+        let request = ChatRequest { messages: vec![Message::user("hello")], ..ChatRequest::default() };
+        let limits = Limits::until(now() + Duration::from_secs(10));
+        self.dispatcher.begin(&self.plan, Arc::new(request), limits)
+    }
+
+    async fn complete(&self) -> Result<Dispatched, Error> {
+        self.begin().complete().await
+    }
+
+    /// Requests at an even rate for so many seconds, every other one streamed.
+    async fn load(&self, per_second: u32, seconds: u32, streams: bool) -> Phase {
+        let before: Vec<u32> = self.providers.iter().map(|it| it.calls()).collect();
+        let mut phase = Phase { requests: per_second * seconds, ..Phase::default() };
+        let mut under_way = JoinSet::new();
+        for number in 0..phase.requests {
+            let dispatch = self.begin();
+            under_way.spawn(async move {
+                let began = now();
+                let result = if streams && number % 2 == 0 {
+                    let mut events = dispatch.stream();
+                    let mut last = None;
+                    while let Some(event) = events.next().await {
+                        last = Some(event.map(drop));
+                    }
+                    last.unwrap()
+                } else {
+                    dispatch.complete().await.map(drop)
+                };
+                (number, result, now() - began)
+            });
+            tokio::time::sleep(Duration::from_secs(1) / per_second).await;
+        }
+        while let Some(done) = under_way.join_next().await {
+            let (number, result, took) = done.unwrap();
+            match result {
+                Ok(()) => phase.answered += 1,
+                Err(Error::BrokenStream { .. }) => phase.broken += 1,
+                Err(error) => phase.failed.push(error.to_string()),
+            }
+            // From two seconds on every breaker that has to open has done so.
+            if number >= per_second * 2 {
+                phase.latencies.push(took.as_millis());
+            }
+        }
+        phase.latencies.sort_unstable();
+        phase.calls = self.providers.iter().zip(before).map(|(it, before)| it.calls() - before).collect();
+        phase
+    }
+}
+
+const FAILURES: [Mood; 5] =
+    [Mood::Down, Mood::Limits(Some(Duration::from_secs(1))), Mood::Hangs, Mood::Resets, Mood::Garbage];
+
+/// The requirement: of 200 requests a second at least 99.9 % succeed, streams already begun aside, and their 99th
+/// percentile stays under twice the healthy one once the breaker is open.
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_one_target_is_hardly_noticed() {
+    for mood in FAILURES {
+        let world = world(brisk(), &[Mood::Well(20), Mood::Well(20)]);
+        let well = world.load(200, 5, true).await;
+        assert_eq!((well.answered, well.calls[1]), (1_000, 0));
+        world.providers[0].set(mood);
+        let ill = world.load(200, 20, true).await;
+        println!(
+            "{mood:?}: {} failed, {} broken, p99 {} ms, calls {:?}",
+            ill.failed.len(),
+            ill.broken,
+            ill.p99(),
+            ill.calls
+        );
+        assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{mood:?}: {:?}", &ill.failed[..1]);
+        assert!(ill.broken == 0 || mood == Mood::Resets);
+        assert!(ill.p99() < 2 * well.p99(), "{mood:?}: {} ms, {} ms when well", ill.p99(), well.p99());
+        let extra = ill.calls.iter().sum::<u32>() - ill.requests;
+        assert!(f64::from(extra) <= 0.1 * 4_000.0, "{mood:?}: {extra} extra calls");
+
+        world.providers[0].set(Mood::Well(20));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.load(200, 1, false).await;
+        let again = world.load(200, 1, false).await;
+        assert_eq!((again.answered, again.calls[1]), (200, 0), "{mood:?}: it is used again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failure_after_the_other_is_hardly_noticed_either() {
+    let world = world(brisk(), &[Mood::Well(20), Mood::Well(20)]);
+    world.load(200, 5, true).await;
+    for mood in FAILURES {
+        world.providers[0].set(mood);
+        let ill = world.load(200, 20, true).await;
+        assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{mood:?}: {:?}", &ill.failed[..1]);
+        assert!(ill.p99() < 40, "{mood:?}: {} ms", ill.p99());
+    }
+}
+
+/// Too seldom for the breaker's share, too often for the budget.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_fails_now_and_then_is_left_before_the_budget_is_spent() {
+    for share in [0.05, 0.2, 0.4] {
+        let world = world(brisk(), &[Mood::Flaky(share), Mood::Well(20)]);
+        let ill = world.load(200, 60, false).await;
+        let extra = ill.calls.iter().sum::<u32>() - ill.requests;
+        println!("{share}: {} failed, calls {:?}, {extra} extra", ill.failed.len(), ill.calls);
+        assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{share}: {:?}", &ill.failed[..1]);
+        assert!(f64::from(extra) <= 0.1 * f64::from(ill.requests) + 60.0 + 500.0, "{share}: {extra} extra calls");
+    }
+}
+
+/// Where all are slow or down, callers get errors, but the providers get no more load than the budget says.
+#[tokio::test(start_paused = true)]
+async fn extra_load_stays_within_the_budget_where_both_fail() {
+    for other in [Mood::Well(3_000), Mood::Hangs, Mood::Down, Mood::Limits(None), Mood::Garbage] {
+        let world = world(brisk(), &[Mood::Down, other]);
+        let ill = world.load(200, 20, true).await;
+        let calls = f64::from(ill.calls.iter().sum::<u32>());
+        let bound = 4_000.0 * 1.1 + 1.0 * 30.0 + 500.0;
+        println!("{other:?}: calls {:?}, {} answered", ill.calls, ill.answered);
+        assert!(calls <= bound, "{other:?}: {calls} calls");
+        assert!(ill.calls[1] <= 4_000 + 930, "{other:?}: {:?}", ill.calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_down_fails_fast_and_recovers_with_the_first_that_comes_back() {
+    for back in [0, 1] {
+        let world = world(brisk(), &[Mood::Down, Mood::Hangs]);
+        world.load(20, 30, false).await;
+        let down = world.load(20, 10, false).await;
+        assert_eq!(down.answered, 0);
+        let median = down.latencies[down.latencies.len() / 2];
+        assert!(median < 300, "half of them are told after {median} ms");
+        let error = world.complete().await.unwrap_err();
+        let names = error.attempts().iter().map(|it| &it.target).chain(error.passed().iter().map(|it| &it.target));
+        let mut names: Vec<&str> = names.map(TargetName::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names, ["t0", "t1"], "each is accounted for");
+
+        world.providers[back].set(Mood::Well(20));
+        let began = now();
+        while world.complete().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(now() - began <= Duration::from_secs(2), "{:?}", now() - began);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.load(20, 3, false).await;
+        assert_eq!(world.load(20, 5, false).await.failed, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_rests_is_waited_for_if_there_is_time() {
+    let world = world(brisk(), &[Mood::Limits(Some(Duration::from_secs(2)))]);
+    let account = {
+        let dispatch = world.begin();
+        let account = dispatch.account().clone();
+        let (began, provider) = (now(), world.providers[0].clone());
+        let back = async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            provider.set(Mood::Well(20));
+        };
+        let (answer, ()) = tokio::join!(dispatch.complete(), back);
+        assert_eq!(super::summary(&answer.unwrap().attempts), ["t0=rate_limited", "t0=ok"]);
+        assert!(now() - began >= Duration::from_secs(2));
+        account
+    };
+    assert_eq!(account.progress(), Progress::Answered);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_cut_the_slow_ones_off_and_stay_within_the_budget() {
+    let world = world(brisk(), &[Mood::Well(20), Mood::Well(20)]);
+    world.load(100, 2, true).await;
+    world.providers[0].set(Mood::Well(900));
+    let request = Arc::new(ChatRequest { messages: vec![Message::user("hello")], ..ChatRequest::default() });
+    for _ in 0..5 {
+        let limits = Limits { hedge: Some(Hedge::default()), ..Limits::until(now() + Duration::from_secs(10)) };
+        let began = now();
+        let answer = world.dispatcher.begin(&world.plan, request.clone(), limits).complete().await.unwrap();
+        assert_eq!(super::summary(&answer.attempts), ["t0=cancelled", "t1=ok"]);
+        assert!(now() - began < Duration::from_millis(60), "{:?}", now() - began);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn observers_hear_of_every_attempt_once() {
+    let world = world(brisk(), &[Mood::Down, Mood::Well(20)]);
+    let heard: Arc<Mutex<Vec<Attempt>>> = Arc::default();
+    let ear = heard.clone();
+    let dispatcher = world.dispatcher.observed_by(Arc::new(move |attempt| ear.lock().unwrap().push(attempt.clone())));
+    let world = World { dispatcher, ..world };
+    world.complete().await.unwrap();
+    drop(world.begin());
+    let stopped = tokio::time::timeout(Duration::from_millis(10), world.complete()).await;
+    assert!(stopped.is_err());
+    assert_eq!(super::summary(&heard.lock().unwrap()), ["t0=connect", "t1=ok", "t0=connect", "t1=cancelled"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn active_probes_find_out_what_nobody_asked() {
+    let config = DispatchConfig { probe: Some(ProbeConfig::default()), ..brisk() };
+    let world = world(config, &[Mood::Down, Mood::Well(20)]);
+    world.dispatcher.expect(&world.plan.targets);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let probing = tokio::spawn(world.dispatcher.clone().probe(ProbeConfig::default(), stop.clone()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let ratios: Vec<f64> = world.dispatcher.health().standings(now()).iter().map(|it| it.breaker.error_ratio).collect();
+    assert_eq!(ratios, [1.0, 0.0]);
+    stop.cancel();
+    probing.await.unwrap();
+}
