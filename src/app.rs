@@ -7,12 +7,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::calendar::Calendar;
 use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage, follow_spend};
 use crate::config::{self, Config};
 use crate::embed::{
     BatchLimits, BertSource, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Encoder, EncoderConfig, QueueConfig,
     Spread, TextTokeniser, tune,
 };
+use crate::govern::keys::{KeyStore, Keys, Ledger, follow_key_spend};
 use crate::grpc;
 use crate::learn::{Learning, RecorderParts};
 use crate::metrics::{Metrics, MetricsError, Sources};
@@ -140,6 +142,7 @@ pub struct App {
     pub live: LiveSets,
     pub cascade: Cascade,
     pub learning: Learning,
+    pub keys: Keys,
     pub metrics: Metrics,
     pub providers: Providers,
     pub tasks: TaskTracker,
@@ -151,7 +154,9 @@ impl App {
     pub async fn start(config: Config, progress: &SharedProgress) -> Result<Self, StartError> {
         let providers = Providers::build(&config.providers, &config::environment)
             .map_err(|errors| StartError::Providers(Box::new(errors)))?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store_path()).await?);
+        let sqlite = Arc::new(SqliteStore::open(&config.store_path()).await?);
+        let (store, key_store): (Arc<dyn Store>, Arc<dyn KeyStore>) = (sqlite.clone(), sqlite);
+        let keys = Keys::open(key_store, Ledger::new(Calendar::now()), config.auth.clone()).await?;
         let embedding = Embedding::start(&config, &config.embedding.model, progress).await?;
         let builder = embedding.builder(&config, Arc::clone(&store));
         let live = LiveSets::new(Arc::clone(&store), builder.clone(), SnapshotCell::default());
@@ -176,6 +181,7 @@ impl App {
             queue: embedding.queue.clone(),
             cache: cache.clone(),
             budget: llm.as_ref().map(|llm| llm.budget().clone()),
+            keys: keys.clone(),
             model: embedding.files.manifest().name.clone(),
         };
         let metrics = Metrics::new(sources, grpc::methods())?;
@@ -188,6 +194,7 @@ impl App {
             live,
             cascade,
             learning,
+            keys,
             metrics,
             providers,
             tasks: TaskTracker::new(),
@@ -199,6 +206,8 @@ impl App {
     pub fn start_tasks(&self) {
         self.tasks.spawn(self.live.clone().follow(self.stop.clone()));
         self.tasks.spawn(self.learning.clone().run(self.stop.clone()));
+        self.tasks.spawn(self.keys.clone().follow(self.stop.clone()));
+        self.tasks.spawn(follow_key_spend(self.keys.clone(), self.stop.clone()));
         if let Some(llm) = self.cascade.llm() {
             let (budget, store) = (llm.budget().clone(), Arc::clone(&self.store));
             self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));

@@ -4,12 +4,14 @@ mod bench;
 mod building;
 mod doctor;
 mod eval;
+mod key;
 pub mod model;
 pub mod progress;
 mod references;
 mod reindex;
 mod route;
 mod serve;
+mod tls;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use crate::app::{self, StartError};
 use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
 use crate::evaluate::{BillError, PricesError};
+use crate::govern::keys::{IdError, KeyError};
 use crate::grpc::ServeError;
 use crate::http::HttpError;
 use crate::load;
@@ -55,6 +58,7 @@ enum Command {
     Reindex(reindex::ReindexArgs),
     Eval(Box<eval::EvalArgs>),
     Doctor(doctor::DoctorArgs),
+    Key(Box<key::KeyArgs>),
     Model(model::ModelArgs),
     Bench(bench::BenchArgs),
 }
@@ -80,6 +84,10 @@ pub enum CommandError {
     Files(#[from] FileError),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    KeyId(#[from] IdError),
     #[error("a test prompt {0}")]
     Prompt(#[from] PromptError),
     #[error(transparent)]
@@ -88,6 +96,8 @@ pub enum CommandError {
         "reference set {0} has no published version in the store: run `semroute serve` or `semroute reindex` first"
     )]
     NotPublished(SetName),
+    #[error("SEMROUTE_KEY holds no key")]
+    CallerKey,
     #[error("no server answers at {url}")]
     Server {
         url: String,
@@ -160,6 +170,7 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Reindex(args) => reindex::run(args, config).await,
             Command::Eval(args) => eval::run(*args, config).await,
             Command::Doctor(args) => doctor::run(args, config).await,
+            Command::Key(args) => key::run(*args, config).await,
             Command::Bench(args) => bench::run(args, config).await,
             Command::Model(args) => {
                 let registry = Registry::new(&config.models_dir);

@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    Result,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, Result,
 };
 
 /// Upper bounds in seconds. An answer from the cache takes tens of microseconds, an embedding a millisecond or more,
@@ -43,6 +43,10 @@ impl Book {
     /// A gauge that is not of whole numbers.
     pub(super) fn ratio(&self, name: &str, help: &str) -> Result<Gauge> {
         self.enter(Gauge::new(name, help)?)
+    }
+
+    pub(super) fn ratios(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+        self.enter(GaugeVec::new(Opts::new(name, help), labels)?)
     }
 
     pub(super) fn times(&self, name: &str, help: &str) -> Result<Histogram> {

@@ -7,6 +7,7 @@
 mod book;
 mod calls;
 mod decisions;
+mod keys;
 mod learning;
 mod llm;
 mod process;
@@ -28,6 +29,7 @@ use readings::Readings;
 
 use crate::classify::{Budget, ExactCache};
 use crate::embed::EmbedQueue;
+use crate::govern::Keys;
 use crate::learn::Learning;
 use crate::publish::LiveSets;
 
@@ -47,6 +49,7 @@ pub struct Sources {
     /// Of the LLM stage.
     pub budget: Option<Budget>,
     pub learning: Learning,
+    pub keys: Keys,
     /// Name of the embedding model.
     pub model: String,
 }

@@ -4,6 +4,7 @@ use prometheus::{Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Result};
 
 use super::Sources;
 use super::book::Book;
+use super::keys::KeyUse;
 use super::learning::Proposals;
 use super::llm::Llm;
 use crate::classify::CacheStats;
@@ -15,6 +16,7 @@ pub(super) struct Readings {
     cache: Cache,
     llm: Llm,
     proposals: Proposals,
+    keys: KeyUse,
     queue: Queue,
 }
 
@@ -29,6 +31,7 @@ impl Readings {
             cache: Cache::new(book)?,
             llm: Llm::new(book)?,
             proposals: Proposals::new(book)?,
+            keys: KeyUse::new(book)?,
             queue: Queue::new(book)?,
         })
     }
@@ -39,6 +42,7 @@ impl Readings {
         self.cache.read(sources.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default());
         self.llm.read(sources.budget.as_ref().map(|budget| budget.stats()).unwrap_or_default());
         self.proposals.read(sources.learning.stats());
+        self.keys.read(&sources.keys);
         self.queue.read(sources.queue.stats());
     }
 }

@@ -26,6 +26,7 @@ mod embedding;
 mod examining;
 #[cfg(unix)]
 mod indexes;
+mod keys;
 #[cfg(unix)]
 mod kills;
 mod learning;
@@ -41,3 +42,5 @@ mod reflection;
 mod routing;
 mod shutdown;
 mod streaming;
+#[cfg(unix)]
+mod tls;

@@ -37,7 +37,11 @@ pub async fn create(store: &dyn KeyStore, terms: KeyTerms, now: i64) -> Result<(
 }
 
 /// Changes what an operator sets.
-pub async fn change(store: &dyn KeyStore, id: &KeyId, edit: impl Fn(&mut KeyTerms) + Send + Sync) -> Result<VirtualKey> {
+pub async fn change(
+    store: &dyn KeyStore,
+    id: &KeyId,
+    edit: impl Fn(&mut KeyTerms) + Send + Sync,
+) -> Result<VirtualKey> {
     replace(store, id, |stored| {
         edit(&mut stored.key.terms);
         check(&stored.key.terms)

@@ -22,11 +22,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// For one attempt at the dearest of the targets.
-    pub fn of<'a>(
-        chat: &ChatRequest,
-        targets: impl IntoIterator<Item = &'a Target>,
-        config: &AuthConfig,
-    ) -> Self {
+    pub fn of<'a>(chat: &ChatRequest, targets: impl IntoIterator<Item = &'a Target>, config: &AuthConfig) -> Self {
         let input = input_tokens(chat);
         let none = Self { tokens: input, money: Some(Money::ZERO) };
         targets.into_iter().fold(none, |dearest, target| {
@@ -89,7 +85,10 @@ mod tests {
         let cheap = target("a", Some(Prices::new(0.001, 0.002)), None);
         let dear = target("b", Some(Prices::new(0.01, 0.02)), Some(100));
         let input = 100 + 16;
-        assert_eq!(of(&[cheap.clone()], &config), Estimate { tokens: input + 1_000, money: Some(Money(input + 2_000)) });
+        assert_eq!(
+            of(&[cheap.clone()], &config),
+            Estimate { tokens: input + 1_000, money: Some(Money(input + 2_000)) }
+        );
         let both = of(&[cheap.clone(), dear], &config);
         assert_eq!(both, Estimate { tokens: input + 1_000, money: Some(Money(10 * (input + 200))) });
         let unpriced = target("c", None, None);

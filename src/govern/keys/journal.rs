@@ -82,11 +82,8 @@ impl Keys {
             return Ok(false);
         }
         let changes = saves.iter().flat_map(|(holder, save)| {
-            let of_key = |(day, change): &(i64, i64)| SpendChange {
-                key: holder.key.id.clone(),
-                day: *day,
-                change: *change,
-            };
+            let of_key =
+                |(day, change): &(i64, i64)| SpendChange { key: holder.key.id.clone(), day: *day, change: *change };
             save.changes.iter().map(of_key)
         });
         let changes: Vec<SpendChange> = changes.collect();

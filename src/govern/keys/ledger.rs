@@ -13,7 +13,7 @@ use super::error::{Period, Refused};
 use super::estimate::Estimate;
 use super::reservation::{Entered, Held, Reservation};
 use super::secret::KeyId;
-use crate::calendar::{Calendar, next_month};
+use crate::calendar::{Calendar, Day, next_month};
 use crate::money::Money;
 
 /// Clone it freely.
@@ -106,8 +106,9 @@ impl Ledger {
         &self.0.counts
     }
 
-    pub fn calendar(&self) -> &Calendar {
-        &self.0.calendar
+    /// The present day (UTC).
+    pub fn today(&self) -> Day {
+        self.now().day
     }
 
     pub(super) fn now(&self) -> Moment {

@@ -128,9 +128,8 @@ async fn rights_are_those_of_the_key() {
     let place = Place::new().await;
     let set = |name: &str| SetName::new(name).unwrap();
     let route = |name: &str| RouteName::new(name).unwrap();
-    let (_, bound) = place
-        .key_of(KeyTerms { sets: Some([set("a")].into()), routes: Some([route("r")].into()), ..terms() })
-        .await;
+    let (_, bound) =
+        place.key_of(KeyTerms { sets: Some([set("a")].into()), routes: Some([route("r")].into()), ..terms() }).await;
     let (_, writer) = place.key_of(KeyTerms { role: Some(Role::Write), may_route: false, ..terms() }).await;
     let keys = place.server().await;
     let (bound, writer) = (found(&keys, &bound).unwrap(), found(&keys, &writer).unwrap());

@@ -81,7 +81,10 @@ pub(crate) async fn add_up_what_they_spend(store: &impl KeyStore) {
     };
     // 20,000 is 2024-10-04; September ends with 19,996.
     assert_eq!(add(&[], 20_000).await, [(0, 0), (0, 0)]);
-    assert_eq!(add(&[(0, 19_996, 100), (0, 19_997, 7), (0, 20_000, 5), (1, 20_000, 1)], 20_000).await, [(5, 12), (1, 1)]);
+    assert_eq!(
+        add(&[(0, 19_996, 100), (0, 19_997, 7), (0, 20_000, 5), (1, 20_000, 1)], 20_000).await,
+        [(5, 12), (1, 1)]
+    );
     assert_eq!(add(&[(0, 20_000, -3)], 20_000).await, [(2, 9), (1, 1)]);
     assert_eq!(add(&[(0, 20_000, -30), (1, 20_001, 2)], 20_000).await, [(0, 7), (1, 1)], "never below zero");
     let most = add(&[(1, 20_000, i64::MAX)], 20_001).await[1];

@@ -37,15 +37,17 @@ pub(super) async fn get(db: &mut SqliteConnection, id: &KeyId) -> Result<Option<
 }
 
 pub(super) async fn add(db: &mut SqliteConnection, stored: &StoredKey) -> Result<(), Fault> {
-    sqlx::query("INSERT INTO virtual_keys (id, hash, terms, created_at, revoked_at, revision) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(stored.key.id.as_str())
-        .bind(stored.hash.as_bytes())
-        .bind(to_json(&stored.key.terms)?)
-        .bind(stored.key.created_at)
-        .bind(stored.key.revoked_at)
-        .bind(number(stored.key.revision))
-        .execute(db)
-        .await?;
+    sqlx::query(
+        "INSERT INTO virtual_keys (id, hash, terms, created_at, revoked_at, revision) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(stored.key.id.as_str())
+    .bind(stored.hash.as_bytes())
+    .bind(to_json(&stored.key.terms)?)
+    .bind(stored.key.created_at)
+    .bind(stored.key.revoked_at)
+    .bind(number(stored.key.revision))
+    .execute(db)
+    .await?;
     Ok(())
 }
 
