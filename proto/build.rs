@@ -4,11 +4,12 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "semroute/v1/decision.proto",
     "semroute/v1/router.proto",
     "semroute/v1/references.proto",
     "semroute/v1/admin.proto",
+    "semroute/v1/keys.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

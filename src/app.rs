@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::calendar::Calendar;
 use crate::classify::{Cascade, ExactCache, LlmConfig, LlmStage, follow_spend};
 use crate::config::{self, Config};
 use crate::dispatch::Dispatcher;
@@ -15,6 +16,7 @@ use crate::embed::{
     Spread, TextTokeniser, tune,
 };
 use crate::govern::audit::{Audit, AuditConfig, LogError};
+use crate::govern::keys::{KeyStore, Keys, Ledger, follow_key_spend};
 use crate::grpc;
 use crate::learn::{Learning, RecorderParts};
 use crate::metrics::{Metrics, MetricsError, Sources};
@@ -146,6 +148,7 @@ pub struct App {
     pub live: LiveSets,
     pub cascade: Cascade,
     pub learning: Learning,
+    pub keys: Keys,
     pub metrics: Metrics,
     pub audit: Audit,
     pub providers: Providers,
@@ -159,7 +162,9 @@ impl App {
     pub async fn start(config: Config, progress: &SharedProgress) -> Result<Self, StartError> {
         let providers = Providers::build(&config.providers, &config::environment)
             .map_err(|errors| StartError::Providers(Box::new(errors)))?;
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.store_path()).await?);
+        let sqlite = Arc::new(SqliteStore::open(&config.store_path()).await?);
+        let (store, key_store): (Arc<dyn Store>, Arc<dyn KeyStore>) = (sqlite.clone(), sqlite);
+        let keys = Keys::open(key_store, Ledger::new(Calendar::now()), config.auth.clone()).await?;
         let embedding = Embedding::start(&config, &config.embedding.model, progress).await?;
         let builder = embedding.builder(&config, Arc::clone(&store));
         let live = LiveSets::new(Arc::clone(&store), builder.clone(), SnapshotCell::default());
@@ -187,6 +192,7 @@ impl App {
             cache: cache.clone(),
             budget: llm.as_ref().map(|llm| llm.budget().clone()),
             health: dispatcher.health().clone(),
+            keys: keys.clone(),
             model: embedding.files.manifest().name.clone(),
             audit: audit.clone(),
         };
@@ -202,6 +208,7 @@ impl App {
             live,
             cascade,
             learning,
+            keys,
             metrics,
             audit,
             providers,
@@ -218,6 +225,8 @@ impl App {
         if let Some(probe) = &self.config.dispatch.probe {
             self.tasks.spawn(self.dispatcher.clone().probe(probe.clone(), self.stop.clone()));
         }
+        self.tasks.spawn(self.keys.clone().follow(self.stop.clone()));
+        self.tasks.spawn(follow_key_spend(self.keys.clone(), self.stop.clone()));
         if let Some(llm) = self.cascade.llm() {
             let (budget, store) = (llm.budget().clone(), Arc::clone(&self.store));
             self.tasks.spawn(follow_spend(budget, store, self.stop.clone()));

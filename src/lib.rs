@@ -38,10 +38,11 @@
 //! | `grpc` | everything below | tonic, prost |
 //! | `http` | `metrics`, `publish` | axum, hyper |
 //! | `config` | configurations of the modules below | environment variables |
-//! | `store` | `reference` | sqlx |
+//! | `store` | `reference`, `govern` | sqlx |
 //! | `doctor` | `evaluate`, `classify` and below | |
 //! | `evaluate` | nothing | |
-//! | `metrics` | `learn` and below | prometheus |
+//! | `metrics` | `learn`, `govern` and below | prometheus |
+//! | `govern` | `dispatch`, `routing` and below, `calendar` | blake3, rand |
 //! | `learn` | `classify` and below | |
 //! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
@@ -55,6 +56,7 @@
 //! | `embed/encoder` (the crate `semroute-encoder`) | nothing | candle, pulp |
 //! | `decision` (the crate `semroute-decision`) | nothing | |
 //! | `money` | `provider` | |
+//! | `calendar` | nothing | |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
@@ -80,6 +82,7 @@
 //!     The audit log holds keyed hashes of prompts.
 
 pub mod app;
+pub mod calendar;
 pub mod classify;
 pub mod cli;
 pub mod config;

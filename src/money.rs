@@ -1,5 +1,6 @@
 //! Money in whole numbers, and what tokens cost.
 
+use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::provider::Usage;
 
 /// In billionths of the unit that prices are given in. Never below zero, and as much as can be counted at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Money(pub u64);
 
 impl Money {
@@ -22,6 +23,17 @@ impl Money {
 
     pub fn units(self) -> f64 {
         self.0 as f64 / 1e9
+    }
+}
+
+/// In whole units, with as many places as are needed: `0.25`.
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (units, rest) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        match rest {
+            0 => write!(f, "{units}"),
+            _ => write!(f, "{units}.{}", format!("{rest:09}").trim_end_matches('0')),
+        }
     }
 }
 
@@ -155,5 +167,12 @@ mod tests {
         assert_eq!(Money(u64::MAX) + Money(1), Money(u64::MAX));
         assert_eq!((Money::from_units(f64::NAN), Money::from_units(-1.0)), (Money::ZERO, Money::ZERO));
         assert_eq!(Money::from_units(2.5).units(), 2.5);
+    }
+
+    #[test]
+    fn amounts_are_written_in_whole_units() {
+        for (amount, text) in [(0, "0"), (1, "0.000000001"), (2_500_000_000, "2.5"), (7_000_000_000, "7")] {
+            assert_eq!(Money(amount).to_string(), text);
+        }
     }
 }

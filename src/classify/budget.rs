@@ -14,7 +14,6 @@ mod share;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -22,14 +21,9 @@ pub use config::BudgetConfig;
 use ledger::Ledger;
 pub use save::follow_spend;
 
+use crate::calendar::{Calendar, Day};
 use crate::money::{Money, Prices};
 use crate::provider::Usage;
-
-/// Seconds of a day; Unix time knows no leap seconds.
-const DAY: u64 = 86_400;
-
-/// Number of a day, from 1970-01-01 (UTC).
-pub type Day = i64;
 
 /// The cap that a call would have gone over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -68,31 +62,13 @@ struct Inner {
     prices: Prices,
 }
 
-/// Tells the day from the time that has passed since a moment whose date was known.
-#[derive(Debug, Clone, Copy)]
-struct Calendar {
-    anchor: Instant,
-    /// Since the Unix epoch.
-    at_anchor: Duration,
-}
-
-impl Calendar {
-    fn day(&self, now: Instant) -> Day {
-        let passed = now.saturating_duration_since(self.anchor);
-        i64::try_from((self.at_anchor + passed).as_secs() / DAY).unwrap_or(Day::MAX)
-    }
-}
-
 impl Budget {
     pub fn new(config: &BudgetConfig) -> Self {
-        let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self::starting(config, date)
+        Self::starting(config, Calendar::now())
     }
 
-    /// `date`: that of this moment, since the Unix epoch.
-    fn starting(config: &BudgetConfig, date: Duration) -> Self {
+    fn starting(config: &BudgetConfig, calendar: Calendar) -> Self {
         let now = Instant::now();
-        let calendar = Calendar { anchor: now, at_anchor: date };
         let ledger = Ledger::new(config, now, calendar.day(now));
         Self(Arc::new(Inner { ledger: Mutex::new(ledger), calendar, prices: config.prices() }))
     }

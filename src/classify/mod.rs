@@ -15,7 +15,7 @@ mod shortlist;
 mod verdict;
 mod weigh;
 
-pub use budget::{Budget, BudgetConfig, BudgetStats, Cap, Day, follow_spend};
+pub use budget::{Budget, BudgetConfig, BudgetStats, Cap, follow_spend};
 pub use byte_size::{ByteSize, NoByteSize};
 pub use cache::{CacheConfig, CacheStats, ExactCache};
 pub use cascade::{Cascade, ClassifyOptions, Purpose};

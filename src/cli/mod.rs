@@ -5,6 +5,7 @@ mod bench;
 mod building;
 mod doctor;
 mod eval;
+mod key;
 pub mod model;
 pub mod progress;
 mod references;
@@ -12,6 +13,7 @@ mod reindex;
 mod report;
 mod route;
 mod serve;
+mod tls;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -25,6 +27,7 @@ use crate::config::{Config, ConfigError};
 use crate::embed::EmbedError;
 use crate::evaluate::{BillError, PricesError};
 use crate::govern::audit::{LogError, ReadError};
+use crate::govern::keys::{IdError, KeyError};
 use crate::grpc::ServeError;
 use crate::http::HttpError;
 use crate::load;
@@ -58,6 +61,7 @@ enum Command {
     Reindex(reindex::ReindexArgs),
     Eval(Box<eval::EvalArgs>),
     Doctor(doctor::DoctorArgs),
+    Key(Box<key::KeyArgs>),
     Model(model::ModelArgs),
     Bench(bench::BenchArgs),
     Audit(audit::AuditArgs),
@@ -85,6 +89,10 @@ pub enum CommandError {
     Files(#[from] FileError),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    KeyId(#[from] IdError),
     #[error("a test prompt {0}")]
     Prompt(#[from] PromptError),
     #[error(transparent)]
@@ -93,6 +101,8 @@ pub enum CommandError {
         "reference set {0} has no published version in the store: run `semroute serve` or `semroute reindex` first"
     )]
     NotPublished(SetName),
+    #[error("SEMROUTE_KEY holds no key")]
+    CallerKey,
     #[error("no server answers at {url}")]
     Server {
         url: String,
@@ -173,6 +183,7 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Reindex(args) => reindex::run(args, config).await,
             Command::Eval(args) => eval::run(*args, config).await,
             Command::Doctor(args) => doctor::run(args, config).await,
+            Command::Key(args) => key::run(*args, config).await,
             Command::Bench(args) => bench::run(args, config).await,
             Command::Audit(args) => audit::run(args, &config),
             Command::Report(args) => report::run(&args, &config),

@@ -8,13 +8,15 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 
 use super::building::BuildBar;
 use super::progress::{ModelProgress, note};
+use super::tls::TlsArgs;
 use super::{CommandError, Exit, print};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::govern::audit::Policy;
 use crate::grpc::local::LocalRouter;
 use crate::grpc::pb;
@@ -30,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// Decide which route a text belongs to, and show the evidence.
 ///
 /// Asks the server that listens on the configured address, if there is one; otherwise decides in this process, from
-/// the same store.
+/// the same store. A server that asks for keys is sent the one in the environment variable SEMROUTE_KEY.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  semroute route \"Why does my loop never end?\"\n  \
     git diff | semroute route --json -\n  semroute route --set support --neighbours 10 \"Where is my parcel?\"")]
@@ -40,7 +42,7 @@ pub struct RouteArgs {
     /// Reference set [default: the configured one].
     #[arg(long)]
     set: Option<String>,
-    /// Ask this server, for example 127.0.0.1:50051.
+    /// Ask this server, for example 127.0.0.1:50051 or https://router.example:50051.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "local")]
     server: Option<String>,
     /// Decide in this process even if a server runs.
@@ -58,6 +60,8 @@ pub struct RouteArgs {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> {
@@ -117,7 +121,7 @@ impl Server {
     async fn ask(self, request: pb::RouteRequest) -> Result<pb::RouteResponse, CommandError> {
         let Self { url, channel } = self;
         let mut client = pb::router_service_client::RouterServiceClient::new(channel);
-        let mut answer = pin!(client.route(request));
+        let mut answer = pin!(client.route(with_key(request)?));
         // The port of a server is open before it can answer: its first start takes a while.
         let answered = match tokio::time::timeout(SILENCE, answer.as_mut()).await {
             Ok(answered) => answered,
@@ -133,6 +137,17 @@ impl Server {
     }
 }
 
+/// With the key of the environment, if there is one.
+fn with_key(request: pb::RouteRequest) -> Result<tonic::Request<pb::RouteRequest>, CommandError> {
+    let mut request = tonic::Request::new(request);
+    if let Some(key) = config::caller_key() {
+        let mut value: MetadataValue<_> = format!("Bearer {key}").parse().map_err(|_| CommandError::CallerKey)?;
+        value.set_sensitive(true);
+        request.metadata_mut().insert("authorization", value);
+    }
+    Ok(request)
+}
+
 /// The named server, or one on the configured address; `None`: decide here.
 async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Server>, CommandError> {
     if args.local {
@@ -143,11 +158,14 @@ async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Server>, Com
         let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
         let failed = |source| CommandError::Server { url: url.clone(), source };
         let endpoint = Endpoint::from_shared(url.clone()).map_err(failed)?.connect_timeout(Duration::from_secs(5));
+        let endpoint = args.tls.apply(endpoint)?;
         let channel = endpoint.connect().await.map_err(failed)?;
         return Ok(Some(Server { url, channel }));
     }
-    let url = format!("http://{}", config.server.listen);
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", config.server.listen);
     let Ok(endpoint) = Endpoint::from_shared(url.clone()) else { return Ok(None) };
+    let endpoint = args.tls.apply(endpoint)?;
     match endpoint.connect_timeout(CONNECT).connect().await {
         Ok(channel) => Ok(Some(Server { url, channel })),
         Err(_) => {

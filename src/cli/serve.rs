@@ -12,6 +12,7 @@ use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit};
 use crate::app::{App, import_new_sets, sets_in_files};
 use crate::config::Config;
+use crate::govern::AuthMode;
 use crate::grpc::BoundServer;
 use crate::http::{BoundHttp, Standing};
 use crate::publish::bring_up;
@@ -163,6 +164,9 @@ fn greet(app: &App, address: SocketAddr, probed_at: Option<SocketAddr>, begun: I
     note(&format!("Embedding with {} on {threads} threads", app.embedding.files.manifest().name));
     if app.config.targets.is_empty() {
         note("No target is configured: Complete is answered by the built-in provider `demo`.");
+    }
+    if app.config.auth.mode == AuthMode::Off && !address.ip().is_loopback() {
+        tracing::warn!(%address, "no keys are asked for: whoever reaches the port may do everything (auth.mode)");
     }
     match probed_at {
         Some(address) => note(&format!("Metrics and probes on http://{address}/metrics, /healthz and /readyz")),

@@ -19,6 +19,8 @@ use crate::classify::{CacheConfig, LlmConfig};
 use crate::dispatch::DispatchConfig;
 use crate::embed::{InstructionSet, Precision};
 use crate::govern::audit::AuditConfig;
+use crate::govern::AuthConfig;
+use crate::grpc::TlsConfig;
 use crate::http::HttpConfig;
 use crate::index::IndexConfig;
 use crate::learn::FeedbackConfig;
@@ -42,6 +44,8 @@ pub struct Config {
     /// The reference set of requests that name none.
     pub default_set: String,
     pub server: ServerConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
     pub http: HttpConfig,
     pub embedding: EmbeddingConfig,
     pub index: IndexConfig,
@@ -81,6 +85,8 @@ pub struct RouteTargets {
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
+    /// `[server.tls]`; without it the port speaks plain HTTP/2.
+    pub tls: Option<TlsConfig>,
     /// Longest input of a request in bytes, 1 to 16 MiB.
     pub max_prompt_bytes: usize,
     /// Longest message in bytes, 64 KiB to 64 MiB.
@@ -99,6 +105,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            tls: None,
             max_prompt_bytes: 1 << 20,
             max_message_bytes: 8 << 20,
             max_concurrent_requests: 1024,
@@ -191,6 +198,7 @@ impl Default for Config {
             reference_prompts_dir: PathBuf::from("reference-prompts"),
             default_set: "assistant".to_owned(),
             server: ServerConfig::default(),
+            auth: AuthConfig::default(),
             http: HttpConfig::default(),
             embedding: EmbeddingConfig::default(),
             index: IndexConfig::default(),
@@ -308,6 +316,10 @@ impl Config {
                 add(format!("{path}.{field}"), what);
             }
         };
+        if let Some(tls) = &self.server.tls {
+            below("server.tls", tls.faults());
+        }
+        below("auth", self.auth.faults());
         below("index", self.index.faults());
         below("cache", self.cache.faults());
         below("dispatch", self.dispatch.faults());
@@ -374,6 +386,11 @@ impl Config {
 /// Reads a variable that the configuration names, such as a provider's key.
 pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The key that commands send to a server, if the environment has one: `SEMROUTE_KEY`.
+pub fn caller_key() -> Option<String> {
+    environment("SEMROUTE_KEY").filter(|key| !key.is_empty())
 }
 
 /// Where the Hugging Face Hub keeps what others have downloaded, if that is to be known.

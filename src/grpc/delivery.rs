@@ -8,14 +8,16 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
+use super::govern::Place;
 use super::pb;
 use super::status;
+use crate::govern::{Caller, Keys};
 
 pub(super) type Event = Result<pb::CompleteEvent, Status>;
 
@@ -26,7 +28,9 @@ const LATE: Duration = Duration::from_millis(500);
 pub(super) struct Terms {
     pub(super) until: Instant,
     pub(super) cut_off: CancellationToken,
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: Place,
+    /// The stream does not outlive his key.
+    pub(super) caller: Caller,
 }
 
 /// Starts at once. At most two events are read ahead; dropping the result drops `events`.
@@ -38,7 +42,7 @@ pub(super) fn deliver(
     let (sender, receiver) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
     tasks.spawn(async move {
-        let Terms { until, cut_off, place: _place } = terms;
+        let Terms { until, cut_off, place: _place, caller } = terms;
         let forward = async {
             let mut events = pin!(events);
             while let Some(event) = events.next().await {
@@ -52,6 +56,7 @@ pub(super) fn deliver(
             () = sender.closed() => return,
             () = tokio::time::sleep_until((until + LATE).into()) => status::deadline("the answer was not being read"),
             () = cut_off.cancelled() => status::shutting_down(),
+            why = Keys::ended(&caller) => status::unauthenticated(why),
         };
         // The caller may have gone meanwhile.
         let _ = ended.send(status);

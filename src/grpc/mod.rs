@@ -1,12 +1,16 @@
 //! The gRPC face: requests are converted and validated here, errors become statuses here, and nowhere else.
 
+mod access;
 mod admin;
 mod admission;
+mod auth;
 mod bounds;
 mod convert;
 mod counted;
 mod deadline;
 mod delivery;
+mod govern;
+mod keys;
 pub(crate) mod local;
 mod methods;
 pub mod pb;
@@ -15,7 +19,9 @@ mod references;
 mod router;
 mod server;
 mod status;
+mod tls;
 mod violation;
 
 pub use methods::methods;
 pub use server::{BoundServer, ServeError};
+pub use tls::{ClientAuth, TlsConfig, TlsError};

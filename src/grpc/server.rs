@@ -15,10 +15,14 @@ use tonic_health::server::HealthReporter;
 
 use super::admin::{AdminService, ServerFacts, Targets};
 use super::admission::Admission;
+use super::auth::Auth;
 use super::bounds::Bounds;
+use super::govern::Door;
+use super::keys::KeyService;
 use super::pb;
 use super::references::ReferenceService;
 use super::router::{RouterParts, RouterService};
+use super::tls::{self, Tls, TlsError};
 use crate::app::App;
 use crate::config::Config;
 use crate::publish::Operations;
@@ -26,8 +30,13 @@ use crate::reference::NameError;
 use crate::routing::RoutingTable;
 
 /// Names under which the services report their health.
-const SERVICES: [&str; 4] =
-    ["", "semroute.v1.RouterService", "semroute.v1.ReferenceService", "semroute.v1.AdminService"];
+const SERVICES: [&str; 5] = [
+    "",
+    "semroute.v1.RouterService",
+    "semroute.v1.ReferenceService",
+    "semroute.v1.AdminService",
+    "semroute.v1.KeyService",
+];
 
 /// Streams of one connection at once.
 const MAX_STREAMS: u32 = 1_024;
@@ -57,6 +66,8 @@ pub enum ServeError {
     Reflection(#[source] tonic_reflection::server::Error),
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A bound server, not yet running.
@@ -82,23 +93,26 @@ impl BoundServer {
     /// is not answered by then ends with UNAVAILABLE.
     pub async fn run(self, app: &App, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
         let cut_off = CancellationToken::new();
-        let services = Services::new(app, &cut_off)?;
+        let parts = Services::new(app, &cut_off)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         report_all(&health, ServingStatus::Serving).await;
         // Old clients, and those of Python to this day, know the draft of reflection only.
         let reflection = reflection_builder().build_v1().map_err(ServeError::Reflection)?;
         let draft_reflection = reflection_builder().build_v1alpha().map_err(ServeError::Reflection)?;
         let limit = app.config.server.max_message_bytes;
-        let router = pb::router_service_server::RouterServiceServer::new(services.router)
+        let router = pb::router_service_server::RouterServiceServer::new(parts.router)
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit);
         // Its answers bound themselves, and one that repeats a message of the greatest size is a little longer.
-        let references = pb::reference_service_server::ReferenceServiceServer::new(services.references)
+        let references = pb::reference_service_server::ReferenceServiceServer::new(parts.references)
             .max_decoding_message_size(limit);
-        let admin = pb::admin_service_server::AdminServiceServer::new(services.admin);
+        let admin = pb::admin_service_server::AdminServiceServer::new(parts.admin);
+        let keys = pb::key_service_server::KeyServiceServer::new(KeyService::new(app.keys.clone()));
 
-        // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to that.
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let tls = match &app.config.server.tls {
+            Some(config) => Some(Tls::load(config.clone()).await?),
+            None => None,
+        };
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
         let drain = app.config.server.drain_timeout;
         let signal = async move {
@@ -107,20 +121,35 @@ impl BoundServer {
             end_watches(health).await;
             drop(stopping);
         };
-        let serving = Server::builder()
+        let services = Server::builder()
             .max_concurrent_streams(Some(MAX_STREAMS))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .layer(Bounds { cut_off: cut_off.clone(), calls: app.metrics.calls().clone() })
+            .layer(Auth(app.keys.clone()))
             .add_service(health_service)
             .add_service(reflection)
             .add_service(draft_reflection)
             .add_service(router)
             .add_service(references)
             .add_service(admin)
-            .serve_with_incoming_shutdown(incoming, signal);
+            .add_service(keys);
+        let serving = async move {
+            match tls {
+                Some(tls) => {
+                    app.tasks.spawn(tls.clone().follow(app.stop.clone()));
+                    let incoming = tls::incoming(self.listener, tls, &app.tasks);
+                    services.serve_with_incoming_shutdown(incoming, signal).await
+                }
+                None => {
+                    // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to that.
+                    let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+                    services.serve_with_incoming_shutdown(incoming, signal).await
+                }
+            }
+        };
         let overdue = async move {
             let _ = stopped.await;
             tokio::time::sleep(drain).await;
@@ -221,7 +250,11 @@ fn router_service_with(
         default_set: config.default_set()?,
         default_timeout: config.server.default_timeout,
         max_prompt_bytes: config.server.max_prompt_bytes,
-        admission: Admission::new(config.server.max_concurrent_requests),
+        door: Door {
+            admission: Admission::new(config.server.max_concurrent_requests),
+            keys: app.keys.clone(),
+            metrics: app.metrics.clone(),
+        },
         metrics: app.metrics.clone(),
         audit: app.audit.clone(),
         tasks: app.tasks.clone(),

@@ -13,6 +13,8 @@ use crate::classify::Decision;
 use crate::dispatch;
 use crate::embed::EmbedError;
 use crate::govern::audit::AuditError;
+use crate::govern::keys::{Forbidden, KeyError, KeyId};
+use crate::govern::{Refused, Unauthenticated};
 use crate::learn::CorrectionError;
 use crate::publish::{BuildError, Problem};
 use crate::reference::{SetName, StoreError};
@@ -63,6 +65,22 @@ pub(super) enum Reason {
     RejectedByProvider,
     BrokenStream,
     AuditUnavailable,
+    MissingKey,
+    MalformedKey,
+    UnknownKey,
+    RevokedKey,
+    ExpiredKey,
+    RoleTooLow,
+    MayNotRoute,
+    SetNotAllowed,
+    RouteNotAllowed,
+    KeyRequests,
+    KeyTokens,
+    KeyConcurrency,
+    KeyMoney,
+    UnpricedTarget,
+    NoSuchKey,
+    KeyContended,
     Internal,
 }
 
@@ -100,6 +118,22 @@ impl Reason {
             Self::RejectedByProvider => "REJECTED_BY_PROVIDER",
             Self::BrokenStream => "BROKEN_STREAM",
             Self::AuditUnavailable => "AUDIT_UNAVAILABLE",
+            Self::MissingKey => "MISSING_KEY",
+            Self::MalformedKey => "MALFORMED_KEY",
+            Self::UnknownKey => "UNKNOWN_KEY",
+            Self::RevokedKey => "REVOKED_KEY",
+            Self::ExpiredKey => "EXPIRED_KEY",
+            Self::RoleTooLow => "ROLE_TOO_LOW",
+            Self::MayNotRoute => "MAY_NOT_ROUTE",
+            Self::SetNotAllowed => "SET_NOT_ALLOWED",
+            Self::RouteNotAllowed => "ROUTE_NOT_ALLOWED",
+            Self::KeyRequests => "KEY_REQUESTS",
+            Self::KeyTokens => "KEY_TOKENS",
+            Self::KeyConcurrency => "KEY_CONCURRENCY",
+            Self::KeyMoney => "KEY_MONEY",
+            Self::UnpricedTarget => "UNPRICED_TARGET",
+            Self::NoSuchKey => "NO_SUCH_KEY",
+            Self::KeyContended => "KEY_CONTENDED",
             Self::Internal => "INTERNAL",
         }
     }
@@ -243,6 +277,59 @@ pub(super) fn from_audit(error: &AuditError) -> Status {
 
 pub(super) fn shutting_down() -> Status {
     Reason::ShuttingDown.status(Code::Unavailable, "the server is shutting down")
+}
+
+pub(super) fn unauthenticated(why: Unauthenticated) -> Status {
+    let reason = match why {
+        Unauthenticated::Missing => Reason::MissingKey,
+        Unauthenticated::Malformed => Reason::MalformedKey,
+        Unauthenticated::Unknown => Reason::UnknownKey,
+        Unauthenticated::Revoked => Reason::RevokedKey,
+        Unauthenticated::Expired => Reason::ExpiredKey,
+    };
+    reason.status(Code::Unauthenticated, why.to_string())
+}
+
+/// A call came past the door: our bug, and not to be let in.
+pub(super) fn nobody() -> Status {
+    Reason::Internal.status(Code::Internal, "internal error: it was not asked who calls")
+}
+
+pub(super) fn forbidden(why: &Forbidden) -> Status {
+    let reason = match why {
+        Forbidden::Role { .. } => Reason::RoleTooLow,
+        Forbidden::Routing { .. } => Reason::MayNotRoute,
+        Forbidden::Set { .. } => Reason::SetNotAllowed,
+        Forbidden::Route { .. } => Reason::RouteNotAllowed,
+    };
+    reason.status(Code::PermissionDenied, why.to_string())
+}
+
+/// A limit of the caller's key. RetryInfo is true; there is none where no waiting helps.
+pub(super) fn refused(why: &Refused) -> Status {
+    let message = why.to_string();
+    match why {
+        Refused::Requests { retry_after, .. } => Reason::KeyRequests.overload(message, *retry_after),
+        Refused::Tokens { retry_after, .. } => Reason::KeyTokens.overload(message, *retry_after),
+        Refused::Concurrency { .. } => Reason::KeyConcurrency.overload(message, RETRY_SOON),
+        Refused::Money { retry_after: Some(retry_after), .. } => Reason::KeyMoney.overload(message, *retry_after),
+        Refused::Money { retry_after: None, .. } => Reason::KeyMoney.status(Code::FailedPrecondition, message),
+        Refused::Unpriced => Reason::UnpricedTarget.status(Code::FailedPrecondition, message),
+    }
+}
+
+pub(super) fn from_key(error: &KeyError) -> Status {
+    let message = error.to_string();
+    let about =
+        |reason: Reason, code: Code, id: &KeyId| reason.resource(code, "semroute.v1.Key", id.as_str(), message.clone());
+    match error {
+        KeyError::Unknown(id) => about(Reason::NoSuchKey, Code::NotFound, id),
+        KeyError::Revoked(id) => about(Reason::RevokedKey, Code::FailedPrecondition, id),
+        KeyError::Contended(id) => about(Reason::KeyContended, Code::Aborted, id),
+        KeyError::Faults(faults) => super::violation::fields("terms", faults),
+        KeyError::Random(_) => internal(error),
+        KeyError::Store(error) => from_store(error),
+    }
 }
 
 /// Our bug: the caller gets an id, the log the cause.

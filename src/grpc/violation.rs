@@ -79,3 +79,12 @@ pub(super) fn field(field: &str, description: impl Into<String>) -> Status {
     violations.add(field, description);
     violations.status()
 }
+
+/// Fields of the message at `path`, with what is wrong with each.
+pub(super) fn fields(path: &str, faults: &[(String, String)]) -> Status {
+    let mut violations = Violations::default();
+    for (field, what) in faults {
+        violations.add(format!("{path}.{field}"), what.clone());
+    }
+    violations.status()
+}

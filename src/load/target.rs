@@ -28,6 +28,8 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 #[derive(Debug, Clone)]
 pub struct Target {
     authority: Authority,
+    /// What is sent as `authorization`.
+    authorization: Option<HeaderValue>,
 }
 
 impl Target {
@@ -45,7 +47,16 @@ impl Target {
         if authority.port_u16().is_none() || authority.host().is_empty() {
             return Err(wrong("the port is missing: expected http://host:port"));
         }
-        Ok(Self { authority })
+        Ok(Self { authority, authorization: None })
+    }
+
+    /// With a key for a server that asks for one.
+    pub fn with_key(mut self, key: &str) -> Result<Self, Error> {
+        let mut value = HeaderValue::try_from(format!("Bearer {key}"))
+            .map_err(|_| Error::Address { url: self.url(), why: "SEMROUTE_KEY holds no key" })?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 
     pub fn url(&self) -> String {
@@ -94,6 +105,9 @@ impl Target {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert("grpc-timeout", timeout);
+        if let Some(authorization) = &self.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
         request
     }
 

@@ -48,6 +48,10 @@ impl Book {
         self.enter(Gauge::new(name, help)?)
     }
 
+    pub(super) fn ratios(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
+        self.enter(GaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
     pub(super) fn times(&self, name: &str, help: &str) -> Result<Histogram> {
         self.enter(Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))?)
     }

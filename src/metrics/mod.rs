@@ -8,6 +8,7 @@ mod audit;
 mod book;
 mod calls;
 mod decisions;
+mod keys;
 mod learning;
 mod llm;
 mod process;
@@ -33,6 +34,7 @@ use crate::classify::{Budget, ExactCache};
 use crate::dispatch::{Attempt, Health};
 use crate::embed::EmbedQueue;
 use crate::govern::audit::Audit;
+use crate::govern::Keys;
 use crate::learn::Learning;
 use crate::publish::LiveSets;
 
@@ -55,6 +57,7 @@ pub struct Sources {
     pub audit: Audit,
     /// Of the targets.
     pub health: Health,
+    pub keys: Keys,
     /// Name of the embedding model.
     pub model: String,
 }

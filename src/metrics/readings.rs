@@ -5,6 +5,7 @@ use prometheus::{Counter, Gauge, IntCounter, IntGauge, IntGaugeVec, Result};
 use super::Sources;
 use super::audit::Log;
 use super::book::Book;
+use super::keys::KeyUse;
 use super::learning::Proposals;
 use super::llm::Llm;
 use crate::classify::CacheStats;
@@ -16,6 +17,7 @@ pub(super) struct Readings {
     cache: Cache,
     llm: Llm,
     proposals: Proposals,
+    keys: KeyUse,
     queue: Queue,
     audit: Log,
 }
@@ -31,6 +33,7 @@ impl Readings {
             cache: Cache::new(book)?,
             llm: Llm::new(book)?,
             proposals: Proposals::new(book)?,
+            keys: KeyUse::new(book)?,
             queue: Queue::new(book)?,
             audit: Log::new(book)?,
         })
@@ -42,6 +45,7 @@ impl Readings {
         self.cache.read(sources.cache.as_ref().map(|cache| cache.stats()).unwrap_or_default());
         self.llm.read(sources.budget.as_ref().map(|budget| budget.stats()).unwrap_or_default());
         self.proposals.read(sources.learning.stats());
+        self.keys.read(&sources.keys);
         self.queue.read(sources.queue.stats());
         self.audit.read(sources.audit.stats());
     }

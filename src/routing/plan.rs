@@ -28,6 +28,8 @@ pub enum RefusalReason {
     NotPinned,
     #[error("the request pins it, but the route does not allow it")]
     NotOnRoute,
+    #[error("the caller's key may not use the route")]
+    RouteNotAllowed,
 }
 
 impl Plan {
@@ -39,6 +41,13 @@ impl Plan {
         if self.targets.is_empty() && !is_mentioned {
             self.refused.push(Refusal { target: pinned.clone(), reason: RefusalReason::NotOnRoute });
         }
+        self
+    }
+
+    /// Leaves the plan no target, since the caller may not use the route.
+    #[must_use]
+    pub fn refuse_route(mut self) -> Self {
+        self.refuse(|_| Some(RefusalReason::RouteNotAllowed));
         self
     }
 

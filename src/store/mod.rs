@@ -1,4 +1,5 @@
-//! Where reference sets are kept: implementations of [`crate::reference::Store`]. sqlx is named only in here.
+//! Where reference sets and keys are kept: implementations of [`crate::reference::Store`] and
+//! [`crate::govern::keys::KeyStore`]. sqlx is named only in here.
 
 #[cfg(test)]
 mod contract;

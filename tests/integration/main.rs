@@ -27,6 +27,7 @@ mod embedding;
 mod examining;
 #[cfg(unix)]
 mod indexes;
+mod keys;
 #[cfg(unix)]
 mod kills;
 mod learning;
@@ -44,3 +45,5 @@ mod reflection;
 mod routing;
 mod shutdown;
 mod streaming;
+#[cfg(unix)]
+mod tls;

@@ -1,9 +1,15 @@
+use std::time::Duration;
+
 use tokio::time::advance;
 
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
-const NOON: Duration = Duration::from_secs(20_000 * DAY + DAY / 2);
+const NOON: Duration = Duration::from_secs(20_000 * 86_400 + 43_200);
+
+fn noon() -> Calendar {
+    Calendar::starting(Instant::now(), NOON)
+}
 
 fn tokens(input_tokens: u64, output_tokens: u64) -> Usage {
     Usage::new(input_tokens, output_tokens)
@@ -15,7 +21,7 @@ fn config() -> BudgetConfig {
 }
 
 fn spending(cap: f64) -> Budget {
-    Budget::starting(&BudgetConfig { max_spend_per_day: Some(cap), ..config() }, NOON)
+    Budget::starting(&BudgetConfig { max_spend_per_day: Some(cap), ..config() }, noon())
 }
 
 fn today(budget: &Budget) -> f64 {
@@ -129,7 +135,7 @@ async fn admitted_of(budget: &Budget, callers: usize) -> usize {
 #[tokio::test(start_paused = true)]
 async fn every_cap_holds_when_a_thousand_ask_at_once() {
     let check = async |config: BudgetConfig, expected: usize| {
-        let budget = Budget::starting(&config, NOON);
+        let budget = Budget::starting(&config, noon());
         assert_eq!(admitted_of(&budget, 1_000).await, expected, "{config:?}");
         assert_eq!(budget.stats().in_flight, 0);
     };
@@ -153,7 +159,7 @@ async fn caps_hold_across_threads_too() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_is_that_of_time_that_passes() {
-    let budget = Budget::starting(&BudgetConfig { max_calls_per_second: Some(2.0), burst: 2, ..config() }, NOON);
+    let budget = Budget::starting(&BudgetConfig { max_calls_per_second: Some(2.0), burst: 2, ..config() }, noon());
     let mut admitted = Vec::new();
     for _ in 0..5 {
         admitted.push((0..10).filter(|_| budget.admit(tokens(0, 0)).is_ok()).count());

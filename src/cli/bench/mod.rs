@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{Bar, Unit, note};
 use super::{CommandError, Exit, print};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::load::{
     Call, Extent, Generator, Pace, Profile, Progress, Prompts, Report, Search, Step, Target, Verdict, render,
     render_search, verdict,
@@ -36,6 +36,10 @@ pub async fn run(args: BenchArgs, config: Config) -> Result<Exit, CommandError> 
     let signals = Signals::listen().map_err(CommandError::Signals)?;
     let address = args.server.clone().unwrap_or_else(|| config.server.listen.to_string());
     let target = Target::parse(&address)?;
+    let target = match config::caller_key() {
+        Some(key) => target.with_key(&key)?,
+        None => target,
+    };
     let prompts = match &args.prompts {
         Some(file) => Prompts::from_file(file, args.seed)?,
         None => {

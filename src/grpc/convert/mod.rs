@@ -2,6 +2,7 @@
 
 mod decision;
 mod dispatch;
+mod keys;
 mod proposals;
 mod request;
 mod sets;
@@ -9,6 +10,7 @@ mod sets;
 use std::time::Duration;
 
 pub(super) use dispatch::{attempts_detail, event, served};
+pub(super) use keys::key_terms;
 pub(super) use proposals::{correction, feedback, proposal_filter};
 pub(super) use request::{Classification, Completion, classification, completion};
 pub(super) use sets::{SetMask, precondition, prompt_deletes, prompt_edits, route, set_edit};

@@ -3,11 +3,13 @@
 //! An implementation has a [`Home`] in its tests and calls `store_contract!` with it. A case takes the home, or one
 //! store that was opened there.
 
+pub(crate) mod keys;
 pub(crate) mod prompts;
 pub(crate) mod proposals;
 pub(crate) mod routes;
 pub(crate) mod sets;
 pub(crate) mod shared;
+pub(crate) mod shared_keys;
 pub(crate) mod spend;
 pub(crate) mod versions;
 
@@ -82,6 +84,11 @@ macro_rules! store_contract {
                 is_added_up_by_day
                 is_forgotten_after_a_year
             }
+            keys {
+                keep_all_their_terms
+                change_one_revision_at_a_time
+                add_up_what_they_spend
+            }
         }
         $crate::store::contract::store_contract! { $home at home (home):
             shared {
@@ -92,6 +99,11 @@ macro_rules! store_contract {
                 freezes_at_once_agree
                 dropped_writes_are_whole_or_nothing
                 proposals_are_counted_by_all_stores
+            }
+        }
+        $crate::store::contract::store_contract! { $home at home (home):
+            shared_keys {
+                stores_see_each_others_keys
             }
         }
     };

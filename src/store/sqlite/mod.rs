@@ -1,4 +1,4 @@
-//! Reference sets in one SQLite file: the default store, which needs no server.
+//! Reference sets and virtual keys in one SQLite file: the default store, which needs no server.
 //!
 //! Writes go through one connection, so that tasks of this process queue for it in order; other processes are waited
 //! for by SQLite's busy timeout. Each write takes the write lock when it begins: a transaction that reads first and
@@ -8,6 +8,8 @@
 mod decision_models;
 mod embeddings;
 mod fault;
+mod key_port;
+mod keys;
 mod port;
 mod prompts;
 mod proposals;

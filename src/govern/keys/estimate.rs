@@ -1,0 +1,109 @@
+//! What a request may take at most, before it is sent.
+
+use super::config::AuthConfig;
+use crate::money::{Money, Prices};
+use crate::provider::{ChatRequest, DEMO, Usage};
+use crate::routing::Target;
+
+/// Bytes of text that make a token, at least. English has about four and code three; a Chinese character is three
+/// bytes and about one token.
+const BYTES_PER_TOKEN: u64 = 3;
+
+/// What a turn takes beside its text: its role and the marks around it.
+const TOKENS_PER_TURN: u64 = 8;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// Read and written.
+    pub tokens: u64,
+    /// `None` if the price of a target is not known.
+    pub money: Option<Money>,
+}
+
+impl Estimate {
+    /// For one attempt at the dearest of the targets.
+    pub fn of<'a>(chat: &ChatRequest, targets: impl IntoIterator<Item = &'a Target>, config: &AuthConfig) -> Self {
+        let input = input_tokens(chat);
+        let none = Self { tokens: input, money: Some(Money::ZERO) };
+        targets.into_iter().fold(none, |dearest, target| {
+            let output = output_tokens(chat, target, config);
+            let cost = prices(target, config).map(|prices| prices.cost(Usage::new(input, output)));
+            Self {
+                tokens: dearest.tokens.max(input.saturating_add(output)),
+                money: dearest.money.zip(cost).map(|(dearest, cost)| dearest.max(cost)),
+            }
+        })
+    }
+}
+
+/// Those of the target, else those that are assumed. The built-in demo costs nothing.
+pub(super) fn prices(target: &Target, config: &AuthConfig) -> Option<Prices> {
+    if target.provider == DEMO {
+        return Some(Prices::default());
+    }
+    target.prices.or(config.assumed_prices)
+}
+
+fn input_tokens(chat: &ChatRequest) -> u64 {
+    let texts: usize = chat.messages.iter().map(|message| message.text.len()).sum();
+    let schema = chat.response_schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
+    let extra = if chat.extra.is_empty() { 0 } else { serde_json::to_string(&chat.extra).map_or(0, |json| json.len()) };
+    let bytes = (texts + schema + extra) as u64;
+    bytes.div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_TURN * (chat.messages.len() as u64 + 1)
+}
+
+fn output_tokens(chat: &ChatRequest, target: &Target, config: &AuthConfig) -> u64 {
+    let wanted = chat.max_output_tokens.map_or(config.assumed_output_tokens, u64::from);
+    target.max_output_tokens.map_or(wanted, |most| wanted.min(most))
+}
+
+/// What a call to the target cost, as far as its price is known.
+pub(crate) fn cost_of(usage: Usage, target: &Target, config: &AuthConfig) -> Option<Money> {
+    prices(target, config).map(|prices| prices.cost(usage))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompt::Message;
+    use crate::reference::TargetName;
+
+    fn target(name: &str, prices: Option<Prices>, max_output_tokens: Option<u64>) -> Target {
+        Target { prices, max_output_tokens, ..Target::new(TargetName::new(name).unwrap(), "p", "m") }
+    }
+
+    #[test]
+    fn the_dearest_target_counts() {
+        let chat = ChatRequest {
+            messages: vec![Message::user("x".repeat(300))],
+            max_output_tokens: Some(1_000),
+            ..ChatRequest::default()
+        };
+        let config = AuthConfig::default();
+        let of = |targets: &[Target], config: &AuthConfig| Estimate::of(&chat, targets, config);
+        // A token of input costs 1 and one of output 2 billionths.
+        let cheap = target("a", Some(Prices::new(0.001, 0.002)), None);
+        let dear = target("b", Some(Prices::new(0.01, 0.02)), Some(100));
+        let input = 100 + 16;
+        assert_eq!(
+            of(&[cheap.clone()], &config),
+            Estimate { tokens: input + 1_000, money: Some(Money(input + 2_000)) }
+        );
+        let both = of(&[cheap.clone(), dear], &config);
+        assert_eq!(both, Estimate { tokens: input + 1_000, money: Some(Money(10 * (input + 200))) });
+        let unpriced = target("c", None, None);
+        assert_eq!(of(&[cheap.clone(), unpriced.clone()], &config).money, None);
+        let assumed = AuthConfig { assumed_prices: Some(Prices::new(0.0, 0.001)), ..config.clone() };
+        assert_eq!(of(&[unpriced], &assumed).money, Some(Money(1_000)));
+        let demo = Target::new(TargetName::new("demo").unwrap(), DEMO, "m");
+        assert_eq!(of(&[demo], &config).money, Some(Money::ZERO));
+        assert_eq!(of(&[], &config), Estimate { tokens: input, money: Some(Money::ZERO) });
+    }
+
+    #[test]
+    fn an_answer_without_a_limit_is_assumed_to_be_so_long() {
+        let (chat, config) = (ChatRequest::default(), AuthConfig::default());
+        let tokens = |most: Option<u64>| Estimate::of(&chat, &[target("a", None, most)], &config).tokens;
+        assert_eq!([tokens(None), tokens(Some(100)), tokens(Some(1 << 40))], [8 + 4_096, 8 + 100, 8 + 4_096]);
+    }
+}

@@ -1,0 +1,275 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
+
+use super::*;
+use crate::calendar::Calendar;
+use crate::money::Money;
+use crate::reference::{RouteName, SetName};
+use crate::store::SqliteStore;
+
+/// 2024-10-04, noon.
+const NOON: Duration = Duration::from_secs(20_000 * 86_400 + 43_200);
+const NOW: i64 = 1_700_000_000;
+
+struct Place {
+    store: Arc<SqliteStore>,
+    _folder: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let (store, folder) = SqliteStore::temporary().await;
+        Self { store: Arc::new(store), _folder: folder }
+    }
+
+    /// A server on the store, at noon.
+    async fn server(&self) -> Keys {
+        let ledger = Ledger::new(Calendar::starting(Instant::now(), NOON));
+        let config = AuthConfig { mode: AuthMode::Required, ..AuthConfig::default() };
+        let store: Arc<dyn KeyStore> = self.store.clone();
+        Keys::open(store, ledger, config).await.unwrap()
+    }
+
+    async fn key(&self, limits: Limits) -> (KeyId, String) {
+        self.key_of(KeyTerms { limits, ..terms() }).await
+    }
+
+    async fn key_of(&self, terms: KeyTerms) -> (KeyId, String) {
+        let (key, secret) = create(self.store.as_ref(), terms, NOW).await.unwrap();
+        (key.id, format!("Bearer {}", secret.reveal()))
+    }
+
+    /// What the store has of today, and of its month.
+    async fn spent(&self, id: &KeyId) -> (u64, u64) {
+        let totals = self.store.journal_spend(&[], std::slice::from_ref(id), 20_000).await.unwrap();
+        (totals[0].of_day.0, totals[0].of_month.0)
+    }
+}
+
+fn terms() -> KeyTerms {
+    KeyTerms { name: "a key".to_owned(), may_route: true, ..KeyTerms::default() }
+}
+
+fn cost(money: u64) -> Estimate {
+    Estimate { tokens: 10, money: Some(Money(money)) }
+}
+
+fn day_budget(money: u64) -> Limits {
+    Limits { money_per_day: Some(Money(money)), ..Limits::default() }
+}
+
+fn found(keys: &Keys, authorization: &str) -> Result<Caller, Unauthenticated> {
+    keys.authenticate(Some(authorization.as_bytes()))
+}
+
+#[tokio::test]
+async fn who_calls_is_told_by_the_key_alone() {
+    let place = Place::new().await;
+    let (id, key) = place.key(Limits::default()).await;
+    let keys = place.server().await;
+    assert_eq!(found(&keys, &key).unwrap().key_id(), Some(&id));
+    assert!(found(&keys, &key.replace("Bearer", "bEARER")).is_ok());
+    assert_eq!(keys.authenticate(None).unwrap_err(), Unauthenticated::Missing);
+    let other = if key.ends_with('0') { '1' } else { '0' };
+    let wrong_secret = format!("{}{other}", &key[..key.len() - 1]);
+    let unknown_id = key.replace(id.as_str(), "0123456789abcdef");
+    for (wrong, expected) in [
+        (wrong_secret.as_str(), Unauthenticated::Unknown),
+        (&unknown_id, Unauthenticated::Unknown),
+        ("Bearer", Unauthenticated::Malformed),
+        ("Basic dXNlcjpwYXNz", Unauthenticated::Malformed),
+        ("Bearer sk-proj-123", Unauthenticated::Malformed),
+    ] {
+        assert_eq!(found(&keys, wrong).unwrap_err(), expected, "{wrong}");
+    }
+    assert_eq!(keys.authenticate(Some(b"Bearer \xff")).unwrap_err(), Unauthenticated::Malformed);
+    let counts: Vec<_> = keys.ledger().counts().authentication().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counts, [("missing", 1), ("malformed", 4), ("unknown", 2)]);
+}
+
+#[tokio::test]
+async fn a_key_ends_with_its_revocation_its_date_and_its_secret() {
+    let place = Place::new().await;
+    let keys = place.server().await;
+    let store = place.store.as_ref();
+    let (revoked, revoked_key) = place.key(Limits::default()).await;
+    let (expiring, expiring_key) = place.key(Limits::default()).await;
+    let (rotated, rotated_key) = place.key(Limits::default()).await;
+    assert_eq!(found(&keys, &revoked_key).unwrap_err(), Unauthenticated::Unknown, "not yet followed");
+    keys.refresh().await.unwrap();
+    let callers: Vec<_> =
+        [&revoked_key, &expiring_key, &rotated_key].map(|key| found(&keys, key).unwrap()).into_iter().collect();
+    revoke(store, &revoked, NOW).await.unwrap();
+    change(store, &expiring, |terms| terms.expires_at = Some(NOW)).await.unwrap();
+    let (_, second) = rotate(store, &rotated).await.unwrap();
+    keys.refresh().await.unwrap();
+    let mut ends = Vec::new();
+    for caller in &callers {
+        ends.push(tokio::time::timeout(Duration::from_secs(5), Keys::ended(caller)).await.unwrap());
+    }
+    assert_eq!(ends, [Unauthenticated::Revoked, Unauthenticated::Expired, Unauthenticated::Revoked]);
+    assert_eq!(found(&keys, &revoked_key).unwrap_err(), Unauthenticated::Revoked);
+    assert_eq!(found(&keys, &expiring_key).unwrap_err(), Unauthenticated::Expired);
+    assert_eq!(found(&keys, &rotated_key).unwrap_err(), Unauthenticated::Unknown);
+    let renewed = found(&keys, &format!("Bearer {}", second.reveal())).unwrap();
+    // An operator moves the date: the key lives again, and calls with it are not ended by its first end.
+    change(store, &expiring, |terms| terms.expires_at = None).await.unwrap();
+    keys.refresh().await.unwrap();
+    let again = found(&keys, &expiring_key).unwrap();
+    for caller in [&again, &renewed] {
+        assert!(futures_util::FutureExt::now_or_never(Keys::ended(caller)).is_none());
+    }
+}
+
+#[tokio::test]
+async fn rights_are_those_of_the_key() {
+    let place = Place::new().await;
+    let set = |name: &str| SetName::new(name).unwrap();
+    let route = |name: &str| RouteName::new(name).unwrap();
+    let (_, bound) =
+        place.key_of(KeyTerms { sets: Some([set("a")].into()), routes: Some([route("r")].into()), ..terms() }).await;
+    let (_, writer) = place.key_of(KeyTerms { role: Some(Role::Write), may_route: false, ..terms() }).await;
+    let keys = place.server().await;
+    let (bound, writer) = (found(&keys, &bound).unwrap(), found(&keys, &writer).unwrap());
+    assert!(bound.check_set(&set("a")).is_ok() && bound.check_set(&set("b")).is_err());
+    assert!(bound.check_route(&route("r")).is_ok() && bound.check_route(&route("s")).is_err());
+    assert!(bound.check_routing().is_ok() && bound.check_role(Role::ReadOnly).is_err());
+    assert!(writer.check_routing().is_err() && writer.check_set(&set("b")).is_ok());
+    let may = Role::ALL.map(|role| writer.check_role(role).is_ok());
+    assert_eq!(may, [true, true, false]);
+    let told = writer.check_role(Role::Admin).unwrap_err().to_string();
+    assert!(told.contains("admin") && told.contains("write"), "{told}");
+    let anyone = Caller::anyone();
+    assert!(anyone.check_role(Role::Admin).is_ok() && anyone.check_set(&set("x")).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_and_calls_at_once_are_limited() {
+    let place = Place::new().await;
+    let limits = Limits { requests_per_minute: Some(5), max_concurrent: Some(2), ..Limits::default() };
+    let (_, key) = place.key(limits).await;
+    let keys = place.server().await;
+    let (ledger, caller) = (keys.ledger(), found(&keys, &key).unwrap());
+    let (one, two) = (ledger.enter(&caller, 1).unwrap(), ledger.enter(&caller, 1).unwrap());
+    assert_eq!(ledger.enter(&caller, 1).unwrap_err(), Refused::Concurrency { limit: 2 });
+    drop((one, two));
+    let _ = ledger.enter(&caller, 2).unwrap();
+    assert_eq!(ledger.remainder(&caller).requests, Some(1));
+    let Err(Refused::Requests { retry_after, .. }) = ledger.enter(&caller, 2) else { panic!("a batch of two") };
+    advance(retry_after - Duration::from_millis(1)).await;
+    assert!(ledger.enter(&caller, 2).is_err());
+    advance(Duration::from_millis(1)).await;
+    assert!(ledger.enter(&caller, 2).is_ok(), "as it was told");
+    assert!(ledger.enter(&Caller::anyone(), u64::MAX).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_pays_what_it_took() {
+    let place = Place::new().await;
+    let (id, key) = place.key(Limits { tokens_per_minute: Some(100), ..day_budget(100) }).await;
+    let keys = place.server().await;
+    let (ledger, caller) = (keys.ledger(), found(&keys, &key).unwrap());
+    let left = || {
+        let Remainder { tokens, money_day, .. } = ledger.remainder(&caller);
+        (tokens.unwrap(), money_day.unwrap().0)
+    };
+    let reserve = |money: u64| ledger.reserve(&caller, cost(money));
+    reserve(40).unwrap().settle(Some(Money(10)), Some(3));
+    assert_eq!(left(), (97, 90));
+    drop(reserve(40).unwrap());
+    assert_eq!(left(), (97, 90), "nothing was sent");
+    let mut sent = reserve(40).unwrap();
+    assert_eq!(left(), (87, 50));
+    sent.begun();
+    drop(sent);
+    assert_eq!(left(), (87, 50), "it may have to be paid");
+    reserve(10).unwrap().settle(None, None);
+    assert_eq!(left(), (77, 40));
+    // Tokens are refused after money, and then take none.
+    let Err(Refused::Tokens { needed: 100, retry_after, .. }) =
+        ledger.reserve(&caller, Estimate { tokens: 1_000, money: Some(Money(40)) })
+    else {
+        panic!("77 tokens are left")
+    };
+    assert_eq!(left(), (77, 40));
+    advance(retry_after).await;
+    ledger.reserve(&caller, Estimate { tokens: 1_000, money: Some(Money(1)) }).unwrap().settle(None, Some(1_000));
+    assert_eq!(left(), (0, 39));
+    ledger.charge(&caller, Money(39));
+    let Err(Refused::Money { retry_after: Some(retry_after), .. }) = reserve(1) else { panic!("nothing is left") };
+    advance(retry_after).await;
+    assert_eq!(left().1, 100, "a new day");
+    assert!(matches!(reserve(101), Err(Refused::Money { retry_after: None, .. })));
+    assert!(matches!(ledger.reserve(&caller, Estimate { tokens: 1, money: None }), Err(Refused::Unpriced)));
+    assert_eq!(keys.spent_today(), [(id, Money(0))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_hundred_at_once_do_not_overspend() {
+    let place = Place::new().await;
+    let (id, key) = place.key(day_budget(1_000)).await;
+    let keys = place.server().await;
+    let stop = tokio_util::sync::CancellationToken::new();
+    let saving = tokio::spawn(follow_key_spend(keys.clone(), stop.clone()));
+    let mut admitted = 0;
+    for _ in 0..20 {
+        let calls: Vec<_> = (0..200)
+            .map(|_| {
+                let (keys, caller) = (keys.clone(), found(&keys, &key).unwrap());
+                tokio::spawn(async move {
+                    let mut reservation = keys.ledger().reserve(&caller, cost(13)).ok()?;
+                    reservation.begun();
+                    tokio::task::yield_now().await;
+                    reservation.settle(Some(Money(7)), Some(10));
+                    Some(())
+                })
+            })
+            .collect();
+        for call in calls {
+            admitted += u64::from(call.await.unwrap().is_some());
+        }
+    }
+    // What is left at the end is less than the most that one more request could cost.
+    assert!(admitted * 7 <= 1_000 && admitted * 7 > 1_000 - 13, "{admitted}");
+    stop.cancel();
+    saving.await.unwrap();
+    assert_eq!(place.spent(&id).await, (admitted * 7, admitted * 7));
+}
+
+#[tokio::test]
+async fn what_was_spent_outlives_the_server_however_it_ends() {
+    let place = Place::new().await;
+    let (id, key) = place.key(day_budget(1_000)).await;
+    // Killed: nothing is saved any more. Too much is remembered rather than too little.
+    let killed = place.server().await;
+    let caller = found(&killed, &key).unwrap();
+    let first = killed.ledger().reserve(&caller, cost(10)).unwrap();
+    killed.save_spend().await.unwrap();
+    first.settle(Some(Money(10)), None);
+    for _ in 0..5 {
+        killed.ledger().reserve(&caller, cost(10)).unwrap().settle(None, None);
+    }
+    drop(killed);
+    let (remembered, _) = place.spent(&id).await;
+    assert!((60..=90).contains(&remembered), "{remembered}");
+    // Another takes up from there, and ends in good order.
+    let next = place.server().await;
+    let caller = found(&next, &key).unwrap();
+    assert_eq!(next.ledger().remainder(&caller).money_day, Some(Money(1_000 - remembered)));
+    let stop = tokio_util::sync::CancellationToken::new();
+    let saving = tokio::spawn(follow_key_spend(next.clone(), stop.clone()));
+    next.ledger().reserve(&caller, cost(500)).unwrap().settle(Some(Money(1)), None);
+    stop.cancel();
+    saving.await.unwrap();
+    assert_eq!(place.spent(&id).await, (remembered + 1, remembered + 1));
+    // Two on one store see each other's spending.
+    let (here, there) = (place.server().await, place.server().await);
+    let callers = [found(&here, &key).unwrap(), found(&there, &key).unwrap()];
+    here.ledger().reserve(&callers[0], cost(100)).unwrap().settle(None, None);
+    here.save_spend().await.unwrap();
+    here.save_spend().await.unwrap();
+    there.recall(&[id]).await.unwrap();
+    assert_eq!(there.ledger().remainder(&callers[1]).money_day, Some(Money(1_000 - remembered - 1 - 100)));
+}

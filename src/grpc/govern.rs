@@ -1,0 +1,224 @@
+//! What the caller's key means for a call: a place among its calls, what it may use, and what a completion takes of its
+//! limits.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Request, Status};
+
+use super::admission::Admission;
+use super::status;
+use crate::classify::Decision;
+use crate::dispatch::{self, Attempt, DispatchEvent, Dispatched, Outcome};
+use crate::govern::keys::{Entered, cost_of};
+use crate::govern::{Caller, Estimate, Keys, Reservation};
+use crate::metrics::Metrics;
+use crate::money::Money;
+use crate::provider::{ChatRequest, Usage};
+use crate::routing::{Plan, Target};
+
+/// A place among the calls under way, of all callers and of this one. Free again when it is dropped.
+pub(super) struct Place {
+    _of_all: OwnedSemaphorePermit,
+    _of_caller: Entered,
+}
+
+/// How calls come in.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) admission: Admission,
+    pub(super) keys: Keys,
+    pub(super) metrics: Metrics,
+}
+
+impl Door {
+    /// Lets a call of so many requests in, and says who makes it.
+    pub(super) fn enter<T>(&self, request: &Request<T>, requests: usize) -> Result<(Caller, Place), Status> {
+        let of_all = self.admission.enter().inspect_err(|_| self.metrics.refused_for_concurrency())?;
+        let caller = request.extensions().get::<Caller>().cloned().ok_or_else(status::nobody)?;
+        let of_caller = self.keys.ledger().enter(&caller, requests as u64).map_err(|why| status::refused(&why))?;
+        Ok((caller, Place { _of_all: of_all, _of_caller: of_caller }))
+    }
+
+    /// Takes what the completion may cost at most from the caller's limits.
+    pub(super) fn reserve(&self, caller: &Caller, plan: &Plan, chat: &ChatRequest) -> Result<Meter, Status> {
+        let targets = plan.targets.iter().map(Arc::as_ref);
+        let estimate = Estimate::of(chat, targets, self.keys.config());
+        let reservation = self.keys.ledger().reserve(caller, estimate).map_err(|why| status::refused(&why))?;
+        Ok(Meter { reservation: Some(reservation), keys: self.keys.clone() })
+    }
+
+    /// What the caller has left, as metadata of an answer.
+    pub(super) fn tell_remainder(&self, caller: &Caller, metadata: &mut MetadataMap) {
+        let left = self.keys.ledger().remainder(caller);
+        let told = [
+            ("x-semroute-remaining-requests", left.requests.map(|count| count.to_string())),
+            ("x-semroute-remaining-tokens", left.tokens.map(|count| count.to_string())),
+            ("x-semroute-remaining-money-day", left.money_day.map(|money| money.to_string())),
+            ("x-semroute-remaining-money-month", left.money_month.map(|money| money.to_string())),
+        ];
+        for (name, value) in told {
+            // Digits and a point are a header's value.
+            if let Some(value) = value.and_then(|value| value.parse().ok()) {
+                metadata.insert(name, value);
+            }
+        }
+    }
+
+    /// The end of a stream that went well: what the caller then has left goes into its trailers.
+    pub(super) fn last_words<T: Send>(&self, caller: &Caller) -> impl Stream<Item = Result<T, Status>> + Send + use<T> {
+        let (door, caller) = (self.clone(), caller.clone());
+        let words = async move {
+            caller.key_id()?;
+            let mut metadata = MetadataMap::new();
+            door.tell_remainder(&caller, &mut metadata);
+            // A status that is OK ends the stream like none, and carries metadata.
+            Some(Err(Status::with_metadata(Code::Ok, "", metadata)))
+        };
+        stream::once(words).filter_map(std::future::ready)
+    }
+}
+
+/// PERMISSION_DENIED if the caller may not use the route that was decided.
+pub(super) fn check_route(caller: &Caller, decision: &Decision) -> Result<(), Status> {
+    decision.route().map_or(Ok(()), |route| caller.check_route(&route.name)).map_err(|why| status::forbidden(&why))
+}
+
+/// Counts what one completion takes. Dropped before its end, all that was reserved is charged if anything was sent.
+pub(super) struct Meter {
+    reservation: Option<Reservation>,
+    keys: Keys,
+}
+
+impl Meter {
+    /// From here on something may have been sent.
+    pub(super) fn begun(&mut self) {
+        if let Some(reservation) = &mut self.reservation {
+            reservation.begun();
+        }
+    }
+
+    pub(super) fn answered(&mut self, dispatched: &Dispatched) {
+        self.settle(&dispatched.attempts, Some((&dispatched.target, dispatched.completion.usage)));
+    }
+
+    pub(super) fn failed(&mut self, error: &dispatch::Error) {
+        self.settle(error.attempts(), None);
+    }
+
+    /// The events as they are; settles with the last of them.
+    pub(super) fn watch<S>(mut self, events: S) -> impl Stream<Item = S::Item>
+    where
+        S: Stream<Item = Result<DispatchEvent, dispatch::Error>>,
+    {
+        events.inspect(move |event| match event {
+            Ok(DispatchEvent::Attempting { .. }) => self.begun(),
+            Ok(DispatchEvent::End { usage, target, attempts, .. }) => self.settle(attempts, Some((target, *usage))),
+            Ok(_) => {}
+            Err(error) => self.failed(error),
+        })
+    }
+
+    /// `answer`: whom the last attempt was answered by, and what he says that it took.
+    fn settle(&mut self, attempts: &[Attempt], answer: Option<(&Target, Option<Usage>)>) {
+        let Some(reservation) = self.reservation.take() else { return };
+        let bill = bill(attempts, answer, |usage, target| cost_of(usage, target, self.keys.config()));
+        reservation.settle(bill.cost, bill.tokens);
+    }
+}
+
+/// What a dispatch took; `None` if that is not known of all its attempts.
+#[derive(Debug, PartialEq, Eq)]
+struct Bill {
+    cost: Option<Money>,
+    tokens: Option<u64>,
+}
+
+fn bill(
+    attempts: &[Attempt],
+    answer: Option<(&Target, Option<Usage>)>,
+    price: impl Fn(Usage, &Target) -> Option<Money>,
+) -> Bill {
+    let nothing = Bill { cost: Some(Money::ZERO), tokens: Some(0) };
+    attempts.iter().fold(nothing, |bill, attempt| {
+        let answer = answer.filter(|_| attempt.outcome == Outcome::Ok);
+        let usage = attempt.usage.or_else(|| answer.and_then(|(_, usage)| usage));
+        let unpaid = may_be_unpaid(attempt);
+        let tokens = usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
+        let priced = || answer.zip(usage).and_then(|((target, _), usage)| price(usage, target));
+        let cost = attempt.cost.or_else(priced);
+        Bill {
+            tokens: sum(bill.tokens, tokens.or(unpaid.then_some(0)), u64::saturating_add),
+            cost: sum(bill.cost, cost.or(unpaid.then_some(Money::ZERO)), |one, other| one + other),
+        }
+    })
+}
+
+/// Whether nothing is paid for an attempt if nothing is known of what it took: the provider refused it or was not
+/// reached.
+fn may_be_unpaid(attempt: &Attempt) -> bool {
+    match &attempt.outcome {
+        Outcome::Ok => false,
+        Outcome::Failed { kind, .. } => {
+            !attempt.committed
+                && matches!(*kind, "connect" | "rate_limited" | "status" | "unconfigured" | "unsupported")
+        }
+    }
+}
+
+fn sum<T>(one: Option<T>, other: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
+    one.zip(other).map(|(one, other)| add(one, other))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::reference::TargetName;
+
+    fn attempt(kind: Option<&'static str>) -> Attempt {
+        let outcome = kind.map_or(Outcome::Ok, |kind| Outcome::Failed { kind, message: String::new() });
+        Attempt {
+            target: TargetName::new("t").unwrap(),
+            provider: "p".to_owned(),
+            model: "m".to_owned(),
+            region: None,
+            outcome,
+            status: None,
+            retry_after: None,
+            started: Duration::ZERO,
+            duration: Duration::ZERO,
+            usage: None,
+            cost: None,
+            is_hedge: false,
+            first_text: None,
+            committed: false,
+        }
+    }
+
+    #[test]
+    fn a_bill_counts_every_attempt_and_knows_what_it_does_not_know() {
+        let target = Target::new(TargetName::new("t").unwrap(), "p", "m");
+        let check = |attempts: &[Attempt], answer: Option<Option<Usage>>, cost: Option<u64>, tokens: Option<u64>| {
+            let answer = answer.map(|usage| (&target, usage));
+            let bill = bill(attempts, answer, |usage, _| Some(Money(usage.output_tokens * 10)));
+            assert_eq!(bill, Bill { cost: cost.map(Money), tokens }, "{attempts:?}");
+        };
+        let used = Some(Some(Usage::new(3, 2)));
+        check(&[], None, Some(0), Some(0));
+        check(&[attempt(None)], used, Some(20), Some(5));
+        check(&[attempt(None)], Some(None), None, None);
+        check(&[attempt(Some("status")), attempt(Some("connect")), attempt(None)], used, Some(20), Some(5));
+        check(&[attempt(Some("rate_limited"))], None, Some(0), Some(0));
+        // Whether it was paid for is not known.
+        check(&[attempt(Some("timeout")), attempt(None)], used, None, None);
+        let broken = Attempt { committed: true, ..attempt(Some("truncated")) };
+        check(&[broken.clone()], None, None, None);
+        let counted = Attempt { usage: Some(Usage::new(1, 1)), cost: Some(Money(7)), ..broken };
+        check(&[counted.clone()], None, Some(7), Some(2));
+        check(&[counted, attempt(None)], used, Some(27), Some(7));
+    }
+}
