@@ -8,6 +8,7 @@ use super::attempt::Attempt;
 use super::config::DispatchConfig;
 use super::course::{Bounds, Course, Leg};
 use super::error::Error;
+use super::span::attempted;
 use super::stream::{self, DispatchStream};
 use crate::provider::{self, ChatRequest, Completion, Provider, Providers};
 use crate::routing::{Plan, Target};
@@ -56,7 +57,7 @@ impl Dispatcher {
         loop {
             let leg = course.next(Instant::now())?;
             let call = async { self.provider(&leg.target)?.complete(&leg.target.model, request).await };
-            match within(&leg, call).await {
+            match attempted(&leg.target, within(&leg, call)).await {
                 Ok(completion) => {
                     let attempts = course.succeed(&leg, Instant::now());
                     return Ok(Dispatched { completion, target: leg.target, attempts });

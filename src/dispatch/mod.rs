@@ -8,6 +8,7 @@ mod config;
 mod course;
 mod dispatcher;
 mod error;
+mod span;
 mod stream;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::attempt::Attempt;
 use super::course::{Course, Leg};
 use super::dispatcher::{Dispatcher, log, within};
 use super::error::Error;
+use super::span::attempted;
 use crate::provider::{self, ChatRequest, CompletionStream, FinishReason, StreamItem, Usage};
 use crate::routing::Target;
 
@@ -95,7 +96,7 @@ impl Delivery {
             let first = items.next().await.unwrap_or(Err(provider::Error::Truncated))?;
             Ok((first, items))
         };
-        match within(&leg, opening).await {
+        match attempted(&leg.target, within(&leg, opening)).await {
             Ok((item, items)) => Some(self.hand_over(item, leg, items, 0)),
             Err(error) => {
                 log(&leg, &error);

@@ -14,6 +14,7 @@ mod references;
 mod router;
 mod server;
 mod status;
+mod traced;
 mod violation;
 
 pub use methods::methods;

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
+use tracing::Instrument;
 
 use super::admission::Admission;
 use super::convert::{self, Classification};
 use super::delivery::{self, Terms};
 use super::status::{self, from_embed};
+use super::traced::planned;
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
 use crate::dispatch::Dispatcher;
@@ -23,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::publish::LiveSets;
 use crate::reference::{SetName, Snapshot, TargetName};
 use crate::routing::{Plan, RoutingTable};
+use crate::telemetry::prompt_span;
 
 /// Most prompts in one RouteBatch.
 const MAX_BATCH: usize = 1_000;
@@ -98,7 +101,7 @@ impl RouterService {
 
     /// `None` if no route applies.
     fn plan(&self, decision: &Decision, pin: Option<&TargetName>) -> Option<Plan> {
-        decision.route().map(|route| self.0.routing.plan(&decision.snapshot.set, route, pin))
+        decision.route().map(|route| planned(|| self.0.routing.plan(&decision.snapshot.set, route, pin)))
     }
 
     pub(super) async fn route_one(
@@ -154,7 +157,7 @@ impl pb::router_service_server::RouterService for RouterService {
         }
         let results = stream::iter(request.requests)
             .map(|request| async move {
-                let result = match self.route_one(request, deadline).await {
+                let result = match self.route_one(request, deadline).instrument(prompt_span()).await {
                     Ok(response) => pb::route_result::Result::Response(response),
                     Err(status) => pb::route_result::Result::Error(status::to_message(&status)),
                 };

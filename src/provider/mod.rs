@@ -22,6 +22,7 @@ mod secret;
 mod sse;
 mod stream;
 mod systemone;
+mod traced;
 mod wire;
 
 #[cfg(test)]

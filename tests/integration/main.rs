@@ -6,6 +6,7 @@
 #[cfg(unix)]
 mod binary;
 mod caching;
+mod collector;
 mod expect;
 mod observing;
 mod outcome;
@@ -41,3 +42,4 @@ mod reflection;
 mod routing;
 mod shutdown;
 mod streaming;
+mod tracing;
