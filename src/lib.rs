@@ -58,6 +58,7 @@
 //! | `money` | `provider` | |
 //! | `calendar` | nothing | |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
+//! | `telemetry` | `config::LogConfig` | opentelemetry, tracing-subscriber |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
 //! is needed without any embedding, and `publish`, because building a version needs the vote of `classify`, which

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::cache::{ExactCache, Source};
@@ -11,9 +12,11 @@ use super::evidence::{Evidence, Judged, Question};
 use super::judge::{Doubt, Sureness, doubts};
 use super::llm::{LlmChoice, LlmError, LlmStage};
 use super::shortlist::shortlist;
+use super::trace;
 use crate::embed::{EmbedError, EmbedQueue};
 use crate::prompt::Prompt;
 use crate::reference::{DecisionRule, Fallback, RouteIndex, Snapshot};
+use crate::telemetry::step;
 
 /// What a request may ask of the classification.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +90,20 @@ impl Cascade {
         prompt: &Prompt,
         options: ClassifyOptions,
     ) -> Result<Decision, Arc<EmbedError>> {
+        let id = Uuid::now_v7();
+        let span = trace::deciding(id, &snapshot);
+        let decided = self.decide_as(id, snapshot, prompt, options).instrument(span.clone()).await;
+        trace::decided(&span, &decided);
+        decided
+    }
+
+    async fn decide_as(
+        &self,
+        id: Uuid,
+        snapshot: Arc<Snapshot>,
+        prompt: &Prompt,
+        options: ClassifyOptions,
+    ) -> Result<Decision, Arc<EmbedError>> {
         let begun = Instant::now();
         let source = self.gather(&snapshot, prompt, options).await?;
         let mut timings = Timings::default();
@@ -114,7 +131,7 @@ impl Cascade {
         timings.llm = called.then(|| asking.elapsed());
         timings.total = begun.elapsed();
         Ok(Decision {
-            id: Uuid::now_v7(),
+            id,
             snapshot,
             route,
             stage,
@@ -139,7 +156,12 @@ impl Cascade {
         let ClassifyOptions { neighbours, deadline, .. } = options;
         let question = Question { embed: &self.queue, snapshot, prompt, neighbours, deadline };
         match &self.cache {
-            Some(cache) => cache.evidence(question).await,
+            Some(cache) => {
+                let span = step!("cache");
+                let source = cache.evidence(question).instrument(span.clone()).await;
+                trace::looked_up(&span, &source);
+                source
+            }
             None => question.search().run().await.map(Source::Gathered).map_err(Arc::new),
         }
     }
@@ -165,14 +187,18 @@ impl Cascade {
         }
         let candidates = shortlist(evidence);
         let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
-        match llm.choose(&prompt.text(), snapshot, &candidates, deadline).await {
+        let span = step!("llm");
+        let chosen = llm.choose(&prompt.text(), snapshot, &candidates, deadline).instrument(span.clone()).await;
+        let (outcome, choice) = match chosen {
             Ok(choice) if choice.route.is_some() => (LlmOutcome::Verdict, Some(choice)),
             Ok(choice) => (LlmOutcome::NoneApplies, Some(choice)),
             Err(LlmError::Timeout { .. }) => (LlmOutcome::Timeout, None),
             Err(LlmError::Call { .. }) => (LlmOutcome::Error, None),
             Err(LlmError::NoVerdict(_)) => (LlmOutcome::NoVerdict, None),
             Err(LlmError::OverBudget(cap)) => (LlmOutcome::over(cap), None),
-        }
+        };
+        trace::asked(&span, outcome);
+        (outcome, choice)
     }
 }
 

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use semroute_decision::Judgement;
+use tracing::Instrument;
 
 use super::knn::{RouteScore, VOTERS, vote};
+use super::trace;
 use super::weigh::ranked;
 use crate::embed::{EmbedError, EmbedQueue, Embedded};
 use crate::prompt::Prompt;
 use crate::reference::{Neighbour, Snapshot};
+use crate::telemetry::step;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
@@ -83,7 +86,10 @@ pub(super) struct Search {
 
 impl Search {
     pub(super) async fn run(self) -> Result<Found, EmbedError> {
-        let embedded = self.embed.embed(Arc::clone(&self.text), self.deadline).await?;
+        let span = step!("embed");
+        let embedded = self.embed.embed(Arc::clone(&self.text), self.deadline).instrument(span.clone()).await;
+        trace::embedded(&span, &embedded);
+        let embedded = embedded?;
         let begun = Instant::now();
         let evidence = Arc::new(Evidence::gather(&embedded, &self.text, &self.snapshot, self.neighbours));
         Ok(Found { evidence, queue: embedded.queued, embed: embedded.computed, search: begun.elapsed() })
@@ -94,9 +100,9 @@ impl Evidence {
     /// Searches, counts the vote, and asks the decision model.
     fn gather(embedded: &Embedded, text: &str, snapshot: &Snapshot, neighbours: usize) -> Self {
         let searched = VOTERS.max(neighbours);
-        let neighbours = snapshot.nearest(&embedded.embedding, searched);
+        let neighbours = step!("search").in_scope(|| snapshot.nearest(&embedded.embedding, searched));
         let mut scores = vote(&neighbours);
-        let judgement = snapshot.judge(&embedded.embedding, text, &neighbours);
+        let judgement = step!("judge").in_scope(|| snapshot.judge(&embedded.embedding, text, &neighbours));
         let judged = judgement.map(|judgement| {
             scores = ranked(&judgement, std::mem::take(&mut scores));
             let Judgement { confidence, in_scope, shortlist, .. } = judgement;

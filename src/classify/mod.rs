@@ -12,6 +12,7 @@ mod judge;
 mod knn;
 mod llm;
 mod shortlist;
+mod trace;
 mod verdict;
 mod weigh;
 

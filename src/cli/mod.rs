@@ -35,7 +35,7 @@ use crate::model::{ModelError, Registry};
 use crate::prompt::PromptError;
 use crate::publish::BuildError;
 use crate::reference::{FileError, NameError, SetName, StoreError};
-use crate::telemetry::{self, chain};
+use crate::telemetry::{self, TelemetryError, Traces, chain};
 
 /// A semantic router for LLM prompts.
 ///
@@ -73,6 +73,8 @@ enum Command {
 pub enum CommandError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -174,11 +176,17 @@ pub fn execute(cli: Cli) -> ExitCode {
 
 fn run(cli: Cli) -> Result<Exit, CommandError> {
     let config = Config::load(cli.config.as_deref())?;
-    telemetry::start(&config.log);
+    // Only a server has traces to tell.
+    let traces = match &cli.command {
+        Command::Serve(_) => Traces::new(&config.telemetry, &crate::config::environment)?,
+        _ => None,
+    };
+    telemetry::start(&config.log, traces.as_ref().map(|(traces, _)| traces));
+    let export = traces.map(|(_, export)| export);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::Runtime)?;
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve(args) => serve::run(args, config).await,
+            Command::Serve(args) => serve::run(args, config, export).await,
             Command::Route(args) => route::run(args, config).await,
             Command::Reindex(args) => reindex::run(args, config).await,
             Command::Eval(args) => eval::run(*args, config).await,

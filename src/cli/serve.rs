@@ -18,6 +18,7 @@ use crate::http::{BoundHttp, Standing};
 use crate::publish::bring_up;
 use crate::reference::TargetName;
 use crate::shutdown::Signals;
+use crate::telemetry::Export;
 
 /// Start the router.
 ///
@@ -34,7 +35,7 @@ pub struct ServeArgs {
     listen: Option<SocketAddr>,
 }
 
-pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> {
+pub async fn run(args: ServeArgs, config: Config, export: Option<Export>) -> Result<Exit, CommandError> {
     let begun = Instant::now();
     let signals = Signals::listen().map_err(CommandError::Signals)?;
     // First the port: an address in use is better heard of before a minute of work.
@@ -46,6 +47,10 @@ pub async fn run(args: ServeArgs, config: Config) -> Result<Exit, CommandError> 
     // From here on probes are answered: a long first start must not look like a dead process.
     if let Some(http) = http {
         probes.spawn(http.run(standing.clone(), probes_end.clone()));
+    }
+    // It ends with the probes, last of all: there are spans until then.
+    if let Some(export) = export {
+        probes.spawn(export.run(probes_end.clone()));
     }
     // A signal during the long first start ends it as well.
     let app = tokio::select! {

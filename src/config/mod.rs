@@ -1,10 +1,12 @@
 //! The configuration: a TOML file, then the environment over it. Every fault is reported at once, with its path.
 //!
 //! The only module that reads environment variables. Names of the form `SEMROUTE__SERVER__LISTEN` set the field
-//! `server.listen`; keys of providers are read from the variables that the configuration names.
+//! `server.listen`; keys of providers are read from the variables that the configuration names. Two of OpenTelemetry's
+//! own variables are taken where nothing else says where traces go.
 
 mod faults;
 mod merge;
+mod otel;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +29,7 @@ use crate::learn::FeedbackConfig;
 use crate::provider::{DEMO, Kind, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
 use crate::routing::{RoutingConfig, TargetConfig};
+use crate::telemetry::TelemetryConfig;
 
 /// The file that is read if none is named and it exists.
 pub const DEFAULT_FILE: &str = "semroute.toml";
@@ -64,6 +67,8 @@ pub struct Config {
     /// Targets by set and route; they go before those in the store.
     pub sets: BTreeMap<SetName, SetRouting>,
     pub log: LogConfig,
+    /// Without a collector no trace is made.
+    pub telemetry: TelemetryConfig,
 }
 
 /// `[sets.NAME]`
@@ -213,6 +218,7 @@ impl Default for Config {
             targets: Vec::new(),
             sets: BTreeMap::new(),
             log: LogConfig::default(),
+            telemetry: TelemetryConfig::default(),
         }
     }
 }
@@ -244,7 +250,9 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut table: toml::Table = toml::from_str(text)
             .map_err(|error| ConfigError::Syntax { place: place.to_owned(), what: error.to_string() })?;
-        let mut found = merge::environment(&mut table, variables);
+        let variables: Vec<(String, String)> = variables.collect();
+        let mut found = merge::environment(&mut table, variables.iter().cloned());
+        found.extend(otel::environment(&mut table, &variables));
         let (config, unreadable, cuts) = faults::read::<Self>(table);
         found.extend(unreadable);
         let restored = |fault: Fault| Fault { path: cuts.restore(&fault.path), ..fault };
@@ -324,6 +332,7 @@ impl Config {
         below("cache", self.cache.faults());
         below("dispatch", self.dispatch.faults());
         below("audit", self.audit.faults());
+        below("telemetry", self.telemetry.faults());
         if let Some(llm) = &self.llm {
             below("llm", llm.faults());
         }

@@ -13,6 +13,7 @@ use super::error::Error;
 use super::estimate;
 use super::health::{Health, Manner};
 use super::pursuit::{Opening, dice, now, pursue};
+use super::span::attempted;
 use super::stream::{self, DispatchStream};
 use crate::provider::{self, ChatRequest, Completion, CompletionStream, Provider, Providers, StreamItem};
 use crate::routing::{Plan, Target};
@@ -157,7 +158,7 @@ impl Dispatch {
     fn ask(&self, leg: &Leg) -> Opening<Completion> {
         let (provider, target) = (self.parts.provider(&leg.target), leg.target.clone());
         let request = self.request.clone();
-        Box::pin(async move { provider?.complete(&target.model, &request).await })
+        Box::pin(async move { attempted(&target, async { provider?.complete(&target.model, &request).await }).await })
     }
 
     /// Waits for the first item.
@@ -165,9 +166,12 @@ impl Dispatch {
         let (provider, target) = (self.parts.provider(&leg.target), leg.target.clone());
         let request = self.request.clone();
         Box::pin(async move {
-            let mut items = provider?.stream(&target.model, &request).await?;
-            let first = items.next().await.unwrap_or(Err(provider::Error::Truncated))?;
-            Ok((first, items))
+            let opening = async {
+                let mut items = provider?.stream(&target.model, &request).await?;
+                let first = items.next().await.unwrap_or(Err(provider::Error::Truncated))?;
+                Ok((first, items))
+            };
+            attempted(&target, opening).await
         })
     }
 

@@ -17,6 +17,7 @@ mod health;
 mod latencies;
 mod probe;
 mod pursuit;
+mod span;
 mod stream;
 
 #[cfg(test)]

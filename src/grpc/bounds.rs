@@ -14,9 +14,10 @@ use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
 use tower::{Layer, Service};
 
-use super::counted::{Counted, counted};
+use super::counted::{Counted, Watched, counted};
 use super::deadline::Deadline;
 use super::status;
+use super::traced::Traced;
 use crate::metrics::Calls;
 
 #[derive(Clone)]
@@ -56,11 +57,12 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let call = self.bounds.calls.begin(request.uri().path());
+        let traced = Traced::begin(call.method(), request.headers());
         let deadline = Deadline::of(request.headers(), Instant::now());
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let answer = self.inner.call(request);
+        let answer = traced.around(self.inner.call(request));
         let cut_off = self.bounds.cut_off.clone();
         Box::pin(async move {
             // In this order: an answer that is there is never thrown away.
@@ -70,7 +72,7 @@ where
                 status = overdue(deadline) => status.into_http(),
                 () = cut_off.cancelled() => status::shutting_down().into_http(),
             };
-            Ok(counted(call, answer))
+            Ok(counted(Watched { call, traced }, answer))
         })
     }
 }

@@ -9,6 +9,7 @@ use tonic::body::Body;
 use tonic::codegen::Bytes;
 use tonic::codegen::http::{HeaderMap, Response};
 
+use super::traced::Traced;
 use crate::metrics::Call;
 
 const STATUS: &str = "grpc-status";
@@ -16,18 +17,25 @@ const STATUS: &str = "grpc-status";
 /// Dropped before its end, its reader has gone.
 pub(super) struct Counted {
     body: Body,
-    call: Option<Call>,
+    call: Option<Watched>,
+}
+
+/// What is to hear of the end.
+pub(super) struct Watched {
+    pub(super) call: Call,
+    pub(super) traced: Traced,
 }
 
 /// A status that stands alone is found in the head, any other at the end of the body.
-pub(super) fn counted(mut call: Call, answer: Response<Body>) -> Response<Counted> {
+pub(super) fn counted(mut call: Watched, answer: Response<Body>) -> Response<Counted> {
     let call = if ended(&mut call, answer.headers()) { None } else { Some(call) };
     answer.map(|body| Counted { body, call })
 }
 
-fn ended(call: &mut Call, headers: &HeaderMap) -> bool {
+fn ended(watched: &mut Watched, headers: &HeaderMap) -> bool {
     let Some(code) = headers.get(STATUS) else { return false };
-    call.ended(code.as_bytes());
+    watched.call.ended(code.as_bytes());
+    watched.traced.ended(code.as_bytes());
     true
 }
 

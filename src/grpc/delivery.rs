@@ -13,11 +13,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
+use tracing::Instrument;
 
 use super::govern::Place;
 use super::pb;
 use super::status;
 use crate::govern::{Caller, Keys};
+use crate::telemetry::step;
 
 pub(super) type Event = Result<pb::CompleteEvent, Status>;
 
@@ -41,7 +43,7 @@ pub(super) fn deliver(
 ) -> impl Stream<Item = Event> + Send + 'static {
     let (sender, receiver) = mpsc::channel(1);
     let (ended, end) = oneshot::channel();
-    tasks.spawn(async move {
+    let delivering = async move {
         let Terms { until, cut_off, place: _place, caller } = terms;
         let forward = async {
             let mut events = pin!(events);
@@ -60,7 +62,8 @@ pub(super) fn deliver(
         };
         // The caller may have gone meanwhile.
         let _ = ended.send(status);
-    });
+    };
+    tasks.spawn(delivering.instrument(step!("deliver")).in_current_span());
     let last = stream::once(end).filter_map(|end| std::future::ready(end.ok().map(Err)));
     ReceiverStream::new(receiver).chain(last)
 }

@@ -20,6 +20,7 @@ mod router;
 mod server;
 mod status;
 mod tls;
+mod traced;
 mod violation;
 
 pub use methods::methods;

@@ -81,6 +81,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// For example `semroute.v1.RouterService/Route`; `None` for health, reflection and what is no method of ours.
+    pub fn method(&self) -> Option<&str> {
+        self.method.under_way.is_some().then_some(self.method.name.as_str())
+    }
+
     /// How it ended: the number of a gRPC code, as text. Anything else counts as UNKNOWN.
     pub fn ended(&mut self, code: &[u8]) {
         let number = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());

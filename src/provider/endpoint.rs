@@ -13,6 +13,7 @@ use super::http::{self, MAX_BODY_BYTES};
 use super::redact::Redactor;
 use super::request::ChatRequest;
 use super::secret::Secret;
+use crate::telemetry;
 
 /// Where and how a provider is reached. Made by `config`, which has checked every part.
 pub(super) struct Endpoint {
@@ -84,7 +85,10 @@ impl Endpoint {
         accept: &'static str,
         request: &ChatRequest,
     ) -> Result<Response, Error> {
-        let call = self.client.post(url).headers(self.headers.clone()).header(ACCEPT, accept).json(body);
+        let mut call = self.client.post(url).headers(self.headers.clone()).header(ACCEPT, accept).json(body);
+        if let Some(traceparent) = telemetry::traceparent() {
+            call = call.header("traceparent", traceparent);
+        }
         let response = call.send().await.map_err(Error::from_http)?;
         let status = response.status();
         if status.is_success() {

@@ -23,6 +23,7 @@ mod secret;
 mod sse;
 mod stream;
 mod systemone;
+mod traced;
 mod wire;
 
 #[cfg(test)]

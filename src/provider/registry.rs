@@ -8,6 +8,7 @@ use super::Provider;
 use super::config::ProviderConfig;
 use super::demo::{DEMO, Demo};
 use super::error::BuildError;
+use super::traced::Traced;
 
 /// A cheap handle on the providers, fixed once built.
 #[derive(Clone)]
@@ -26,7 +27,10 @@ impl Providers {
         let (mut providers, mut errors) = (Vec::new(), Vec::new());
         for config in configs {
             match config.build(env) {
-                Ok(provider) => providers.push((config.name.clone(), provider)),
+                Ok(provider) => {
+                    let provider: Arc<dyn Provider> = Arc::new(Traced::new(provider, config));
+                    providers.push((config.name.clone(), provider));
+                }
                 Err(error) => errors.push(error),
             }
         }

@@ -6,6 +6,7 @@
 #[cfg(unix)]
 mod binary;
 mod caching;
+mod collector;
 mod expect;
 mod observing;
 mod outcome;
@@ -47,3 +48,4 @@ mod shutdown;
 mod streaming;
 #[cfg(unix)]
 mod tls;
+mod tracing;
