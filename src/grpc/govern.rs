@@ -11,13 +11,13 @@ use tonic::{Code, Request, Status};
 use super::admission::Admission;
 use super::status;
 use crate::classify::Decision;
-use crate::dispatch::{self, Attempt, DispatchEvent, Dispatched, Outcome};
-use crate::govern::keys::{Entered, cost_of};
+use crate::dispatch::{Account, Attempt, Outcome};
+use crate::govern::keys::{Entered, assumed_cost};
 use crate::govern::{Caller, Estimate, Keys, Reservation};
 use crate::metrics::Metrics;
 use crate::money::Money;
-use crate::provider::{ChatRequest, Usage};
-use crate::routing::{Plan, Target};
+use crate::provider::ChatRequest;
+use crate::routing::Plan;
 
 /// A place among the calls under way, of all callers and of this one. Free again when it is dropped.
 pub(super) struct Place {
@@ -44,10 +44,17 @@ impl Door {
 
     /// Takes what the completion may cost at most from the caller's limits.
     pub(super) fn reserve(&self, caller: &Caller, plan: &Plan, chat: &ChatRequest) -> Result<Meter, Status> {
-        let targets = plan.targets.iter().map(Arc::as_ref);
+        let targets = plan.targets().iter().map(Arc::as_ref);
         let estimate = Estimate::of(chat, targets, self.keys.config());
         let reservation = self.keys.ledger().reserve(caller, estimate).map_err(|why| status::refused(&why))?;
-        Ok(Meter { reservation: Some(reservation), keys: self.keys.clone() })
+        Ok(Meter { reservation: Some(reservation), keys: self.keys.clone(), account: None })
+    }
+
+    /// Charges the caller with what a decision cost: the LLM stage has a budget of its own, and asks no key before.
+    pub(super) fn charge(&self, caller: &Caller, decision: &Decision) {
+        if let Some(cost) = decision.verdict.and_then(|choice| choice.cost) {
+            self.keys.ledger().charge(caller, cost);
+        }
     }
 
     /// What the caller has left, as metadata of an answer.
@@ -86,45 +93,28 @@ pub(super) fn check_route(caller: &Caller, decision: &Decision) -> Result<(), St
     decision.route().map_or(Ok(()), |route| caller.check_route(&route.name)).map_err(|why| status::forbidden(&why))
 }
 
-/// Counts what one completion takes. Dropped before its end, all that was reserved is charged if anything was sent.
+/// Counts what one completion takes, and settles it when it is dropped: with what the dispatch's account then says, be it
+/// answered, failed or left. What is not known is charged as it was reserved, if anything was sent.
 pub(super) struct Meter {
     reservation: Option<Reservation>,
     keys: Keys,
+    account: Option<Account>,
 }
 
 impl Meter {
-    /// From here on something may have been sent.
-    pub(super) fn begun(&mut self) {
+    /// From here on something may be sent.
+    pub(super) fn begin(&mut self, account: &Account) {
         if let Some(reservation) = &mut self.reservation {
             reservation.begun();
+            self.account = Some(account.clone());
         }
     }
+}
 
-    pub(super) fn answered(&mut self, dispatched: &Dispatched) {
-        self.settle(&dispatched.attempts, Some((&dispatched.target, dispatched.completion.usage)));
-    }
-
-    pub(super) fn failed(&mut self, error: &dispatch::Error) {
-        self.settle(error.attempts(), None);
-    }
-
-    /// The events as they are; settles with the last of them.
-    pub(super) fn watch<S>(mut self, events: S) -> impl Stream<Item = S::Item>
-    where
-        S: Stream<Item = Result<DispatchEvent, dispatch::Error>>,
-    {
-        events.inspect(move |event| match event {
-            Ok(DispatchEvent::Attempting { .. }) => self.begun(),
-            Ok(DispatchEvent::End { usage, target, attempts, .. }) => self.settle(attempts, Some((target, *usage))),
-            Ok(_) => {}
-            Err(error) => self.failed(error),
-        })
-    }
-
-    /// `answer`: whom the last attempt was answered by, and what he says that it took.
-    fn settle(&mut self, attempts: &[Attempt], answer: Option<(&Target, Option<Usage>)>) {
-        let Some(reservation) = self.reservation.take() else { return };
-        let bill = bill(attempts, answer, |usage, target| cost_of(usage, target, self.keys.config()));
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let (Some(reservation), Some(account)) = (self.reservation.take(), self.account.take()) else { return };
+        let bill = bill(&account.attempts(), |attempt| assumed_cost(attempt, self.keys.config()));
         reservation.settle(bill.cost, bill.tokens);
     }
 }
@@ -136,19 +126,13 @@ struct Bill {
     tokens: Option<u64>,
 }
 
-fn bill(
-    attempts: &[Attempt],
-    answer: Option<(&Target, Option<Usage>)>,
-    price: impl Fn(Usage, &Target) -> Option<Money>,
-) -> Bill {
+/// `price`: of an attempt whose target has none.
+fn bill(attempts: &[Attempt], price: impl Fn(&Attempt) -> Option<Money>) -> Bill {
     let nothing = Bill { cost: Some(Money::ZERO), tokens: Some(0) };
     attempts.iter().fold(nothing, |bill, attempt| {
-        let answer = answer.filter(|_| attempt.outcome == Outcome::Ok);
-        let usage = attempt.usage.or_else(|| answer.and_then(|(_, usage)| usage));
         let unpaid = may_be_unpaid(attempt);
-        let tokens = usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
-        let priced = || answer.zip(usage).and_then(|((target, _), usage)| price(usage, target));
-        let cost = attempt.cost.or_else(priced);
+        let tokens = attempt.usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
+        let cost = attempt.cost.or_else(|| price(attempt));
         Bill {
             tokens: sum(bill.tokens, tokens.or(unpaid.then_some(0)), u64::saturating_add),
             cost: sum(bill.cost, cost.or(unpaid.then_some(Money::ZERO)), |one, other| one + other),
@@ -160,7 +144,7 @@ fn bill(
 /// reached.
 fn may_be_unpaid(attempt: &Attempt) -> bool {
     match &attempt.outcome {
-        Outcome::Ok => false,
+        Outcome::Ok | Outcome::Cancelled => false,
         Outcome::Failed { kind, .. } => {
             !attempt.committed
                 && matches!(*kind, "connect" | "rate_limited" | "status" | "unconfigured" | "unsupported")
@@ -177,10 +161,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::provider::Usage;
     use crate::reference::TargetName;
 
-    fn attempt(kind: Option<&'static str>) -> Attempt {
-        let outcome = kind.map_or(Outcome::Ok, |kind| Outcome::Failed { kind, message: String::new() });
+    fn attempt(outcome: Outcome) -> Attempt {
         Attempt {
             target: TargetName::new("t").unwrap(),
             provider: "p".to_owned(),
@@ -192,33 +176,38 @@ mod tests {
             started: Duration::ZERO,
             duration: Duration::ZERO,
             usage: None,
+            usage_is_estimated: false,
             cost: None,
             is_hedge: false,
+            is_probe: false,
             first_text: None,
             committed: false,
         }
     }
 
+    fn failed(kind: &'static str) -> Attempt {
+        attempt(Outcome::Failed { kind, message: String::new() })
+    }
+
     #[test]
     fn a_bill_counts_every_attempt_and_knows_what_it_does_not_know() {
-        let target = Target::new(TargetName::new("t").unwrap(), "p", "m");
-        let check = |attempts: &[Attempt], answer: Option<Option<Usage>>, cost: Option<u64>, tokens: Option<u64>| {
-            let answer = answer.map(|usage| (&target, usage));
-            let bill = bill(attempts, answer, |usage, _| Some(Money(usage.output_tokens * 10)));
+        let check = |attempts: &[Attempt], cost: Option<u64>, tokens: Option<u64>| {
+            let bill = bill(attempts, |attempt| Some(Money(attempt.usage?.output_tokens * 10)));
             assert_eq!(bill, Bill { cost: cost.map(Money), tokens }, "{attempts:?}");
         };
-        let used = Some(Some(Usage::new(3, 2)));
-        check(&[], None, Some(0), Some(0));
-        check(&[attempt(None)], used, Some(20), Some(5));
-        check(&[attempt(None)], Some(None), None, None);
-        check(&[attempt(Some("status")), attempt(Some("connect")), attempt(None)], used, Some(20), Some(5));
-        check(&[attempt(Some("rate_limited"))], None, Some(0), Some(0));
+        let answered = || Attempt { usage: Some(Usage::new(3, 2)), ..attempt(Outcome::Ok) };
+        check(&[], Some(0), Some(0));
+        check(&[answered()], Some(20), Some(5));
+        check(&[attempt(Outcome::Ok)], None, None);
+        check(&[failed("status"), failed("connect"), answered()], Some(20), Some(5));
+        check(&[failed("rate_limited")], Some(0), Some(0));
         // Whether it was paid for is not known.
-        check(&[attempt(Some("timeout")), attempt(None)], used, None, None);
-        let broken = Attempt { committed: true, ..attempt(Some("truncated")) };
-        check(&[broken.clone()], None, None, None);
+        check(&[failed("timeout"), answered()], None, None);
+        check(&[attempt(Outcome::Cancelled)], None, None);
+        let broken = Attempt { committed: true, ..failed("truncated") };
+        check(&[broken.clone()], None, None);
         let counted = Attempt { usage: Some(Usage::new(1, 1)), cost: Some(Money(7)), ..broken };
-        check(&[counted.clone()], None, Some(7), Some(2));
-        check(&[counted, attempt(None)], used, Some(27), Some(7));
+        check(&[counted.clone()], Some(7), Some(2));
+        check(&[counted, answered()], Some(27), Some(7));
     }
 }

@@ -6,17 +6,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::{Stream, StreamExt, stream};
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic_types::StatusExt;
 
-use super::convert;
-use super::delivery::Event;
 use super::status;
 use crate::classify::Decision;
-use crate::dispatch::{self, Attempt, DispatchEvent, DispatchStream, Dispatched, Outcome};
+use crate::dispatch::{Account, Attempt, Outcome, Passed};
+use crate::govern::Caller;
 use crate::govern::audit::{Answered, Audit, Decided, Entry, Method, Refused, Tokens, Tried};
 use crate::money::Money;
 use crate::prompt::Prompt;
@@ -37,7 +35,7 @@ struct Draft {
     audit: Audit,
     tasks: TaskTracker,
     began: Instant,
-    dispatch_began: Option<Instant>,
+    account: Option<Account>,
     entry: Entry,
 }
 
@@ -62,7 +60,13 @@ impl Recording {
         let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).map(word);
         let entry = Entry { method, request_id, ..Entry::default() };
         let (audit, tasks, began) = (audit.clone(), tasks.clone(), Instant::now());
-        Ok(Self(Some(Draft { audit, tasks, began, dispatch_began: None, entry })))
+        Ok(Self(Some(Draft { audit, tasks, began, account: None, entry })))
+    }
+
+    pub(super) fn called_by(&mut self, caller: &Caller) {
+        if let Some(draft) = &mut self.0 {
+            draft.entry.key = caller.key_id().map(ToString::to_string);
+        }
     }
 
     pub(super) fn asked(&mut self, prompt: &Prompt) {
@@ -77,32 +81,42 @@ impl Recording {
         }
     }
 
-    /// The dispatch begins now.
     pub(super) fn planned(&mut self, plan: &Plan) {
         let Some(draft) = &mut self.0 else { return };
-        draft.dispatch_began = Some(Instant::now());
-        let refused = plan
-            .refused
-            .iter()
-            .take(MAX_REFUSED)
-            .map(|refusal| Refused { target: refusal.target.to_string(), reason: refusal.reason.to_string() });
+        let refused = plan.refused().iter().take(MAX_REFUSED).map(|refusal| Refused {
+            target: refusal.target.to_string(),
+            reason: refusal.reason.to_string(),
+        });
         draft.entry.refused = refused.collect();
-        draft.entry.more_refused = plan.refused.len().saturating_sub(MAX_REFUSED) as u64;
+        draft.entry.more_refused = plan.refused().len().saturating_sub(MAX_REFUSED) as u64;
     }
 
-    pub(super) fn dispatched(&mut self, dispatched: &Result<Dispatched, dispatch::Error>) {
-        match dispatched {
-            Ok(dispatched) => self.answered(
-                &dispatched.attempts,
-                &Last {
-                    target: &dispatched.target,
-                    model: dispatched.completion.model.as_deref(),
-                    finish: &dispatched.completion.finish,
-                    usage: dispatched.completion.usage,
-                },
-            ),
-            Err(error) => self.tried(error.attempts()),
+    /// What the account then says is written at the end, whatever becomes of the answer.
+    pub(super) fn dispatching(&mut self, account: &Account) {
+        if let Some(draft) = &mut self.0 {
+            draft.account = Some(account.clone());
         }
+    }
+
+    /// `passed`: targets before it that were not called.
+    pub(super) fn answered(
+        &mut self,
+        target: &Target,
+        model: Option<&str>,
+        finish: &FinishReason,
+        passed: &[Passed],
+    ) {
+        let Some(draft) = &mut self.0 else { return };
+        let passed = passed.iter().map(|passed| Refused {
+            target: passed.target.to_string(),
+            reason: passed.reason.as_str().to_owned(),
+        });
+        draft.entry.passed = passed.collect();
+        draft.entry.answer = Some(Answered {
+            target: target.name.to_string(),
+            model: word(model.unwrap_or(&target.model)),
+            finish: self::finish(finish).to_owned(),
+        });
     }
 
     /// Writes the entry; then, and only then, the answer may leave.
@@ -114,74 +128,20 @@ impl Recording {
         draft.entry.code = name(answer.as_ref().err()).to_owned();
         let info = answer.as_ref().err().and_then(|status| status.get_details_error_info());
         draft.entry.reason = info.map(|info| info.reason).filter(|reason| !reason.is_empty());
-        draft.entry.took_us = micros(draft.began.elapsed());
+        draft.read_account();
         draft.audit.record(draft.entry).await.map_err(|error| status::from_audit(&error))?;
         answer
-    }
-
-    /// The one place where the attempts of a dispatch are read.
-    fn tried(&mut self, attempts: &[Attempt]) {
-        if let Some(draft) = &mut self.0 {
-            draft.entry.attempts = attempts.iter().map(tried).collect();
-            draft.entry.cost_nano = cost(&draft.entry);
-        }
-    }
-
-    fn answered(&mut self, attempts: &[Attempt], last: &Last<'_>) {
-        self.tried(attempts);
-        let Some(draft) = &mut self.0 else { return };
-        let target = last.target;
-        draft.entry.answer = Some(Answered {
-            target: target.name.to_string(),
-            model: word(last.model.unwrap_or(&target.model)),
-            finish: finish(last.finish).to_owned(),
-        });
-        if let Some(attempt) = draft.entry.attempts.last_mut() {
-            attempt.tokens = attempt.tokens.or_else(|| last.usage.map(tokens));
-            let price = || target.prices.zip(last.usage).map(|(prices, usage)| prices.cost(usage).0);
-            attempt.cost_nano = attempt.cost_nano.or_else(price);
-        }
-        draft.entry.cost_nano = cost(&draft.entry);
-    }
-
-    /// Of a stream: a call begins. What became of it is known when the dispatch has ended.
-    fn attempting(&mut self, target: &Target) {
-        let Some(draft) = &mut self.0 else { return };
-        draft.stop_last("failed");
-        draft.entry.attempts.push(Tried {
-            target: target.name.to_string(),
-            provider: target.provider.clone(),
-            model: target.model.clone(),
-            region: target.region.clone(),
-            outcome: "cancelled".to_owned(),
-            started_us: draft.dispatch_micros(),
-            ..Tried::default()
-        });
-    }
-
-    /// Of a stream: text is handed over.
-    fn text(&mut self) {
-        let Some(draft) = &mut self.0 else { return };
-        let now = draft.dispatch_micros();
-        if let Some(last) = draft.entry.attempts.last_mut().filter(|last| !last.committed) {
-            last.committed = true;
-            last.first_text_us = Some(now.saturating_sub(last.started_us));
-        }
     }
 }
 
 impl Draft {
-    /// Since the begin of the dispatch.
-    fn dispatch_micros(&self) -> u64 {
-        self.dispatch_began.map_or(0, |began| micros(began.elapsed()))
-    }
-
-    fn stop_last(&mut self, outcome: &str) {
-        let now = self.dispatch_micros();
-        if let Some(last) = self.entry.attempts.last_mut().filter(|last| last.outcome == "cancelled") {
-            last.outcome = outcome.to_owned();
-            last.took_us = now.saturating_sub(last.started_us);
+    /// What the dispatch has done by now.
+    fn read_account(&mut self) {
+        if let Some(account) = &self.account {
+            self.entry.attempts = account.attempts().iter().map(tried).collect();
         }
+        self.entry.cost_nano = cost(&self.entry);
+        self.entry.took_us = micros(self.began.elapsed());
     }
 }
 
@@ -190,9 +150,8 @@ impl Drop for Recording {
         let Some(mut draft) = self.0.take() else { return };
         // Without a runtime the process is at its end.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        draft.stop_last("cancelled");
+        draft.read_account();
         draft.entry.code = "CANCELLED".to_owned();
-        draft.entry.took_us = micros(draft.began.elapsed());
         let (audit, entry) = (draft.audit, draft.entry);
         let recorded = async move {
             if let Err(error) = audit.record(entry).await {
@@ -201,52 +160,6 @@ impl Drop for Recording {
         };
         draft.tasks.spawn_on(recorded, &runtime);
     }
-}
-
-/// The events of a stream as its caller gets them: the last one, or the status that ends it, once it is recorded.
-pub(super) fn follow(events: DispatchStream, recording: Recording) -> impl Stream<Item = Event> + Send + 'static {
-    stream::unfold((events, recording), |(mut events, mut recording)| async move {
-        loop {
-            let event = match events.next().await? {
-                Ok(event) => event,
-                Err(error) => {
-                    recording.tried(error.attempts());
-                    let ended = recording.end(Err(status::from_dispatch(&error))).await;
-                    return Some((ended, (events, Recording::none())));
-                }
-            };
-            let is_end = recording.heard(&event);
-            let Some(event) = convert::event(event) else { continue };
-            if is_end {
-                return Some((recording.end(Ok(event)).await, (events, Recording::none())));
-            }
-            return Some((Ok(event), (events, recording)));
-        }
-    })
-}
-
-impl Recording {
-    /// Whether the event is the last.
-    fn heard(&mut self, event: &DispatchEvent) -> bool {
-        match event {
-            DispatchEvent::Attempting { target } => self.attempting(target),
-            DispatchEvent::Text(_) => self.text(),
-            DispatchEvent::End { finish, usage, model, target, attempts } => {
-                let last = Last { target, model: model.as_deref(), finish, usage: *usage };
-                self.answered(attempts, &last);
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// What is known of an answer beside its attempts.
-struct Last<'a> {
-    target: &'a Arc<Target>,
-    model: Option<&'a str>,
-    finish: &'a FinishReason,
-    usage: Option<Usage>,
 }
 
 fn decided(decision: &Decision) -> Decided {
@@ -278,6 +191,7 @@ fn tried(attempt: &Attempt) -> Tried {
     // The message may quote the prompt: the kind alone is recorded.
     let outcome = match &attempt.outcome {
         Outcome::Ok => "ok",
+        Outcome::Cancelled => "cancelled",
         Outcome::Failed { kind, .. } => kind,
     };
     Tried {
@@ -290,9 +204,10 @@ fn tried(attempt: &Attempt) -> Tried {
         started_us: micros(attempt.started),
         took_us: micros(attempt.duration),
         first_text_us: attempt.first_text.map(micros),
-        tokens: attempt.usage.map(tokens),
+        tokens: attempt.usage.map(|usage| Tokens { estimated: attempt.usage_is_estimated, ..tokens(usage) }),
         cost_nano: attempt.cost.map(|cost| cost.0),
         hedge: attempt.is_hedge,
+        probe: attempt.is_probe,
         committed: attempt.committed,
     }
 }

@@ -1,30 +1,36 @@
 //! RouterService: decide, and carry the decision out.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
+use tracing::Instrument;
 
-use super::admission::Admission;
-use super::convert::{self, Classification};
+use super::convert::{self, Classification, Routing};
 use super::delivery::{self, Terms};
-use super::record::{self, Recording};
+use super::govern::{Door, check_route};
+use super::journey::{self, Journey};
+use super::record::Recording;
 use super::status::{self, from_embed};
+use super::traced::planned;
 use super::{deadline, pb};
-use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
-use crate::dispatch::Dispatcher;
+use crate::classify::{Cascade, ClassifyOptions, Decision, LlmAccess, Purpose};
+use crate::dispatch::{self, Dispatcher};
+use crate::govern::Caller;
 use crate::govern::audit::{Audit, Method};
 use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
+use crate::provider::{Capability, ChatRequest};
 use crate::publish::LiveSets;
 use crate::reference::{SetName, Snapshot, TargetName};
-use crate::routing::{Plan, RoutingTable};
+use crate::routing::{Asked, Bulk, DataPolicy, Plan, RoutingTable, TokenCounter};
+use crate::telemetry::prompt_span;
 
 /// Most prompts in one RouteBatch.
 const MAX_BATCH: usize = 1_000;
@@ -34,24 +40,25 @@ const BATCH_IN_FLIGHT: usize = 16;
 
 /// What the service works with. Clone it freely.
 #[derive(Clone)]
-pub struct RouterParts {
-    pub live: LiveSets,
-    pub cascade: Cascade,
-    pub learning: Learning,
-    pub routing: Arc<RoutingTable>,
-    pub dispatcher: Dispatcher,
-    pub default_set: SetName,
+pub(super) struct RouterParts {
+    pub(super) live: LiveSets,
+    pub(super) cascade: Cascade,
+    pub(super) learning: Learning,
+    pub(super) routing: Arc<RoutingTable>,
+    pub(super) tokens: TokenCounter,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) default_set: SetName,
     /// Longest input of a request in bytes.
-    pub max_prompt_bytes: usize,
+    pub(super) max_prompt_bytes: usize,
     /// Time for a completion whose caller set no deadline.
-    pub default_timeout: Duration,
-    pub admission: Admission,
-    pub metrics: Metrics,
-    pub audit: Audit,
+    pub(super) default_timeout: Duration,
+    pub(super) door: Door,
+    pub(super) metrics: Metrics,
+    pub(super) audit: Audit,
     /// Where streams are delivered.
-    pub tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     /// Ends the streams that are still under way when the drain time is over.
-    pub cut_off: CancellationToken,
+    pub(super) cut_off: CancellationToken,
 }
 
 #[derive(Clone)]
@@ -60,20 +67,26 @@ pub struct RouterService(RouterParts);
 type Answer<T> = Result<Response<T>, Status>;
 
 impl RouterService {
-    pub fn new(parts: RouterParts) -> Self {
+    pub(super) fn new(parts: RouterParts) -> Self {
         Self(parts)
     }
 
     async fn decide(
         &self,
+        caller: &Caller,
         request: &Classification,
         deadline: Option<Instant>,
         purpose: Purpose,
     ) -> Result<Decision, Status> {
-        let snapshot = self.snapshot(request)?;
+        let snapshot = self.snapshot(caller, request)?;
+        let llm = match request.allow_llm {
+            false => LlmAccess::NotAllowed,
+            true if self.0.routing.permits_llm(&snapshot.set, &request.policy).is_err() => LlmAccess::NotPermitted,
+            true => LlmAccess::Allowed,
+        };
         let options = ClassifyOptions {
             neighbours: request.neighbours,
-            allow_llm: request.allow_llm,
+            llm,
             target_accuracy: request.target_accuracy,
             deadline,
             purpose,
@@ -83,129 +96,176 @@ impl RouterService {
         asked.settle(&decided);
         if let Ok(decision) = &decided {
             self.0.learning.decided(decision, &request.prompt.text());
+            self.0.door.charge(caller, decision);
         }
         decided.map_err(|error| from_embed(&error))
     }
 
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
-        self.0.admission.enter().inspect_err(|_| self.0.metrics.refused_for_concurrency())
-    }
-
-    fn snapshot(&self, request: &Classification) -> Result<Arc<Snapshot>, Status> {
+    fn snapshot(&self, caller: &Caller, request: &Classification) -> Result<Arc<Snapshot>, Status> {
         let set = request.set.as_ref().unwrap_or(&self.0.default_set);
+        caller.check_set(set).map_err(|why| status::forbidden(&why))?;
         self.0.live.snapshots().get(set.as_str()).ok_or_else(|| match self.0.live.problem(set.as_str()) {
             Some(problem) => status::not_served(set, &problem),
             None => status::unknown_set(set),
         })
     }
 
-    /// `None` if no route applies.
-    fn plan(&self, decision: &Decision, pin: Option<&TargetName>) -> Option<Plan> {
-        decision.route().map(|route| self.0.routing.plan(&decision.snapshot.set, route, pin))
+    /// What requests are held against.
+    fn limits(&self) -> convert::Limits<'_> {
+        convert::Limits { max_bytes: self.0.max_prompt_bytes, known: self.0.routing.known() }
+    }
+
+    /// `None` if no route applies. Tokens are counted only where a target might be too small.
+    async fn plan(&self, decision: &Decision, errand: Errand<'_>) -> Option<Plan> {
+        let (set, route) = (&decision.snapshot.set, decision.route()?);
+        let bulk = Bulk::of(errand.chat);
+        let enough = self.0.routing.fits_all(set, route, bulk.max_output_tokens);
+        let asked = Asked {
+            set,
+            route,
+            pin: errand.pin,
+            policy: errand.policy,
+            needs: &errand.needs,
+            size: self.0.tokens.size(&bulk, enough).await,
+            affinity: errand.affinity,
+            // The random half of the id.
+            lot: decision.id.as_u64_pair().1,
+        };
+        Some(planned(|| self.0.routing.plan(&asked, Instant::now())))
     }
 
     pub(super) async fn route_one(
         &self,
+        caller: &Caller,
         request: pb::RouteRequest,
         deadline: Option<Instant>,
         mut recording: Recording,
     ) -> Result<pb::RouteResponse, Status> {
-        let answer = self.route_recorded(request, deadline, &mut recording).await;
+        let answer = self.route_recorded(caller, request, deadline, &mut recording).await;
         recording.end(answer).await
     }
 
     async fn route_recorded(
         &self,
+        caller: &Caller,
         request: pb::RouteRequest,
         deadline: Option<Instant>,
         recording: &mut Recording,
     ) -> Result<pb::RouteResponse, Status> {
-        let request = convert::classification(request, self.0.max_prompt_bytes)?;
-        recording.asked(&request.prompt);
-        let decision = self.decide(&request, deadline, Purpose::Answer).await?;
+        let mut request = convert::routing(request, self.limits())?;
+        add_policy(&mut request.classification, caller);
+        let Routing { classification, chat, needs } = request;
+        recording.asked(&classification.prompt);
+        let decision = self.decide(caller, &classification, deadline, Purpose::Answer).await?;
         recording.decided(&decision);
-        let plan = self.plan(&decision, None);
-        if let Some(plan) = &plan {
+        let errand = Errand { chat: &chat, policy: &classification.policy, needs, pin: None, affinity: None };
+        let mut plan = in_time(deadline, self.plan(&decision, errand)).await?;
+        if let Some(plan) = &mut plan {
+            if check_route(caller, &decision).is_err() {
+                plan.refuse_route();
+            }
             recording.planned(plan);
         }
         let plan = plan.as_ref().map(pb::Plan::from);
-        Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, request.explain)), plan })
+        Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, classification.explain)), plan })
     }
 
-    fn record(&self, method: Method, metadata: &MetadataMap) -> Result<Recording, Status> {
-        Recording::begin(&self.0.audit, &self.0.tasks, method, metadata)
+    fn record(&self, method: Method, caller: &Caller, metadata: &MetadataMap) -> Result<Recording, Status> {
+        let mut recording = Recording::begin(&self.0.audit, &self.0.tasks, method, metadata)?;
+        recording.called_by(caller);
+        Ok(recording)
     }
 
-    async fn complete_recorded(
+    /// With what the caller has left.
+    fn answer<T>(&self, caller: &Caller, metadata: &MetadataMap, answer: T) -> Response<T> {
+        let mut response = echo_request_id(metadata, Response::new(answer));
+        self.0.door.tell_remainder(caller, response.metadata_mut());
+        response
+    }
+
+    /// A completion that may begin, or why not; that is recorded.
+    async fn prepare(
         &self,
+        caller: &Caller,
+        request: pb::CompleteRequest,
+        deadline: Option<Instant>,
+        mut recording: Recording,
+    ) -> Result<(Journey, Instant), Status> {
+        let ready = match self.decide_and_plan(caller, request, deadline, &mut recording).await {
+            Ok(ready) => ready,
+            Err(status) => return recording.end(Err(status)).await,
+        };
+        let Ready { request, decision, plan } = ready;
+        let meter = match self.0.door.reserve(caller, &plan, &request.chat) {
+            Ok(meter) => meter,
+            Err(status) => return recording.end(Err(status)).await,
+        };
+        // A request without a deadline gets the configured one.
+        let until = deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout);
+        let limits = dispatch::Limits { deadline: until, max_attempts: request.max_attempts, hedge: request.hedge };
+        let dispatch = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits);
+        let (explain, currency) = (request.classification.explain, self.0.routing.currency().clone());
+        let errand = journey::Errand { meter, recording, decision, explain, currency };
+        Ok((Journey::new(dispatch, errand), until))
+    }
+
+    /// An error if there is no route to follow, or the caller may not follow it.
+    async fn decide_and_plan(
+        &self,
+        caller: &Caller,
         request: pb::CompleteRequest,
         deadline: Option<Instant>,
         recording: &mut Recording,
-    ) -> Result<pb::CompleteResponse, Status> {
-        let request = convert::completion(request, self.0.max_prompt_bytes)?;
-        let (decision, plan) = self.prepare(&request, deadline, recording).await?;
-        let until = self.until(deadline);
-        let dispatched = self.0.dispatcher.complete(&plan, &request.chat, until, request.max_attempts).await;
-        recording.dispatched(&dispatched);
-        let dispatched = dispatched.map_err(|error| status::from_dispatch(&error))?;
-        Ok(pb::CompleteResponse {
-            text: dispatched.completion.text.clone(),
-            served: Some(convert::served(&dispatched)),
-            decision: Some(pb::Decision::of(&decision, request.classification.explain)),
-        })
-    }
-
-    /// A request without a deadline gets the configured one.
-    fn until(&self, deadline: Option<Instant>) -> Instant {
-        deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout)
-    }
-
-    /// The decision and the plan that it leads to; an error if there is no route to follow.
-    async fn prepare(
-        &self,
-        request: &convert::Completion,
-        deadline: Option<Instant>,
-        recording: &mut Recording,
-    ) -> Result<(Decision, Plan), Status> {
+    ) -> Result<Ready, Status> {
+        let mut request = convert::completion(request, self.limits())?;
+        add_policy(&mut request.classification, caller);
         recording.asked(&request.classification.prompt);
-        let decision = self.decide(&request.classification, deadline, Purpose::Completion).await?;
+        let decision = self.decide(caller, &request.classification, deadline, Purpose::Completion).await?;
         recording.decided(&decision);
-        match self.plan(&decision, request.pin_target.as_ref()) {
-            Some(plan) => {
-                recording.planned(&plan);
-                Ok((decision, plan))
-            }
-            None => Err(status::no_route(&decision)),
-        }
+        check_route(caller, &decision)?;
+        let errand = Errand {
+            chat: &request.chat,
+            policy: &request.classification.policy,
+            needs: request.chat.needs(),
+            pin: request.pin_target.as_ref(),
+            affinity: request.affinity_key.as_deref(),
+        };
+        let plan = in_time(deadline, self.plan(&decision, errand)).await?;
+        let plan = plan.ok_or_else(|| status::no_route(&decision))?;
+        recording.planned(&plan);
+        Ok(Ready { request, decision, plan })
     }
 }
 
 #[tonic::async_trait]
 impl pb::router_service_server::RouterService for RouterService {
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteResponse> {
-        let _place = self.enter()?;
+        let (caller, _place) = self.0.door.enter(&request, 1)?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let recording = self.record(Method::Route, &metadata)?;
-        let response = self.route_one(request, deadline, recording).await?;
-        Ok(echo_request_id(&metadata, Response::new(response)))
+        let recording = self.record(Method::Route, &caller, &metadata)?;
+        let response = self.route_one(&caller, request, deadline, recording).await?;
+        Ok(self.answer(&caller, &metadata, response))
     }
 
     async fn route_batch(&self, request: Request<pb::RouteBatchRequest>) -> Answer<pb::RouteBatchResponse> {
-        let _place = self.enter()?;
         let deadline = deadline::of(&request);
+        let count = request.get_ref().requests.len();
+        let (caller, _place) = self.0.door.enter(&request, count.min(MAX_BATCH))?;
         let (metadata, _, request) = request.into_parts();
-        let count = request.requests.len();
         if count == 0 || count > MAX_BATCH {
             return Err(super::violation::field(
                 "requests",
                 format!("has {count} entries, must have 1 to {MAX_BATCH}"),
             ));
         }
+        let (asker, headers) = (&caller, &metadata);
         let results = stream::iter(request.requests)
-            .map(|request| async {
-                let answer = match self.record(Method::RouteBatch, &metadata) {
-                    Ok(recording) => self.route_one(request, deadline, recording).await,
+            .map(|request| async move {
+                let answer = match self.record(Method::RouteBatch, asker, headers) {
+                    Ok(recording) => {
+                        self.route_one(asker, request, deadline, recording).instrument(prompt_span()).await
+                    }
                     Err(status) => Err(status),
                 };
                 let result = match answer {
@@ -217,53 +277,80 @@ impl pb::router_service_server::RouterService for RouterService {
             .buffered(BATCH_IN_FLIGHT)
             .collect()
             .await;
-        Ok(echo_request_id(&metadata, Response::new(pb::RouteBatchResponse { results })))
+        Ok(self.answer(&caller, &metadata, pb::RouteBatchResponse { results }))
     }
 
     async fn complete(&self, request: Request<pb::CompleteRequest>) -> Answer<pb::CompleteResponse> {
-        let _place = self.enter()?;
+        let (caller, _place) = self.0.door.enter(&request, 1)?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let mut recording = self.record(Method::Complete, &metadata)?;
-        let answer = self.complete_recorded(request, deadline, &mut recording).await;
-        Ok(echo_request_id(&metadata, Response::new(recording.end(answer).await?)))
+        let recording = self.record(Method::Complete, &caller, &metadata)?;
+        let (journey, _) = self.prepare(&caller, request, deadline, recording).await?;
+        let response = journey.complete().await?;
+        Ok(self.answer(&caller, &metadata, response))
     }
 
     async fn feedback(&self, request: Request<pb::FeedbackRequest>) -> Answer<pb::FeedbackResponse> {
-        let _place = self.enter()?;
+        let (caller, _place) = self.0.door.enter(&request, 1)?;
         let (metadata, _, request) = request.into_parts();
         let correction = convert::correction(request, self.0.max_prompt_bytes)?;
         // A prompt that comes without its set is one of the default set, unless its decision is remembered.
         let default_set = correction.text.is_some().then(|| self.0.default_set.clone());
+        if let Some(set) = correction.set.as_ref().or(default_set.as_ref()) {
+            caller.check_set(set).map_err(|why| status::forbidden(&why))?;
+        }
         let recorded = self.0.learning.correct(Correction { default_set, ..correction }).await;
         let recorded = recorded.map_err(|error| status::from_correction(&error))?;
-        Ok(echo_request_id(&metadata, Response::new(convert::feedback(recorded))))
+        Ok(self.answer(&caller, &metadata, convert::feedback(recorded)))
     }
 
     type CompleteStreamStream = Pin<Box<dyn Stream<Item = Result<pb::CompleteEvent, Status>> + Send>>;
 
     async fn complete_stream(&self, request: Request<pb::CompleteRequest>) -> Answer<Self::CompleteStreamStream> {
-        let place = self.enter()?;
+        let (caller, place) = self.0.door.enter(&request, 1)?;
         let deadline = deadline::of(&request);
         let (metadata, _, request) = request.into_parts();
-        let mut recording = self.record(Method::CompleteStream, &metadata)?;
-        let prepared = async {
-            let request = convert::completion(request, self.0.max_prompt_bytes)?;
-            let (decision, plan) = self.prepare(&request, deadline, &mut recording).await?;
-            Ok((request, decision, plan))
-        };
-        let (request, decision, plan) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(status) => return recording.end(Err(status)).await,
-        };
-        let decided = pb::Decision::of(&decision, request.classification.explain);
-        let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
-        let until = self.until(deadline);
-        let events = self.0.dispatcher.stream(&plan, Arc::new(request.chat), until, request.max_attempts);
-        let events = stream::once(async { Ok(first) }).chain(record::follow(events, recording));
-        let terms = Terms { until, cut_off: self.0.cut_off.clone(), place };
-        let stream = delivery::deliver(events, terms, &self.0.tasks);
-        Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))
+        let recording = self.record(Method::CompleteStream, &caller, &metadata)?;
+        let (journey, until) = self.prepare(&caller, request, deadline, recording).await?;
+        let terms = Terms { until, cut_off: self.0.cut_off.clone(), place, caller: caller.clone() };
+        let stream = delivery::deliver(journey.stream(), terms, &self.0.tasks);
+        let last_words = self.0.door.last_words(&caller);
+        let stream = Box::pin(stream.chain(last_words)) as Self::CompleteStreamStream;
+        Ok(self.answer(&caller, &metadata, stream))
+    }
+}
+
+/// What a decision is to be planned for.
+struct Errand<'a> {
+    chat: &'a ChatRequest,
+    policy: &'a DataPolicy,
+    needs: BTreeSet<Capability>,
+    pin: Option<&'a TargetName>,
+    affinity: Option<&'a str>,
+}
+
+/// A completion that is decided and planned.
+struct Ready {
+    request: convert::Completion,
+    decision: Decision,
+    plan: Plan,
+}
+
+/// The policies of the request and of its caller both hold.
+fn add_policy(classification: &mut Classification, caller: &Caller) {
+    if let Some(policy) = caller.policy() {
+        classification.policy = classification.policy.and(policy);
+    }
+}
+
+/// Ends with the deadline: counting the tokens of a long prompt takes a while, and others may be before it.
+async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
+    match deadline {
+        Some(deadline) => {
+            let done = tokio::time::timeout_at(deadline.into(), work).await;
+            done.map_err(|_| status::deadline("the prompt's tokens were counted"))
+        }
+        None => Ok(work.await),
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Entry {
     /// Targets that were not allowed to be tried.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
+    /// Targets before the one that answered which were passed over, since their breaker was open or they were to rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub passed: Vec<Refused>,
     /// Refusals beyond those listed.
     #[serde(skip_serializing_if = "is_zero")]
     pub more_refused: u64,
@@ -118,6 +121,9 @@ pub struct Tried {
     pub cost_nano: Option<u64>,
     #[serde(skip_serializing_if = "is_false")]
     pub hedge: bool,
+    /// Whether it tried out a target whose breaker was half open.
+    #[serde(skip_serializing_if = "is_false")]
+    pub probe: bool,
     /// Whether any of its answer was handed over.
     #[serde(skip_serializing_if = "is_false")]
     pub committed: bool,

@@ -1,6 +1,7 @@
 //! What a request may take at most, before it is sent.
 
 use super::config::AuthConfig;
+use crate::dispatch::Attempt;
 use crate::money::{Money, Prices};
 use crate::provider::{ChatRequest, DEMO, Usage};
 use crate::routing::Target;
@@ -57,9 +58,10 @@ fn output_tokens(chat: &ChatRequest, target: &Target, config: &AuthConfig) -> u6
     target.max_output_tokens.map_or(wanted, |most| wanted.min(most))
 }
 
-/// What a call to the target cost, as far as its price is known.
-pub(crate) fn cost_of(usage: Usage, target: &Target, config: &AuthConfig) -> Option<Money> {
-    prices(target, config).map(|prices| prices.cost(usage))
+/// What an attempt cost whose target has no price, by the prices that are assumed then.
+pub(crate) fn assumed_cost(attempt: &Attempt, config: &AuthConfig) -> Option<Money> {
+    let prices = if attempt.provider == DEMO { Some(Prices::default()) } else { config.assumed_prices };
+    prices.zip(attempt.usage).map(|(prices, usage)| prices.cost(usage))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use config::{AuthConfig, AuthMode};
 pub use counts::KeyCounts;
 pub use error::{Forbidden, Period, Refused, Unauthenticated};
 pub use estimate::Estimate;
-pub(crate) use estimate::cost_of;
+pub(crate) use estimate::assumed_cost;
 pub use follow::Keys;
 pub use journal::follow_key_spend;
 pub use key::{KeyTerms, Limits, MAX_KEY_NAME_BYTES, VirtualKey};
