@@ -12,7 +12,8 @@ use super::attempt::Attempt;
 use super::course::{Course, Leg};
 use super::dispatcher::{Dispatcher, log, within};
 use super::error::Error;
-use crate::provider::{self, ChatRequest, CompletionStream, FinishReason, StreamItem, Usage};
+use crate::prompt::Reasoning;
+use crate::provider::{self, ChatRequest, CompletionStream, FinishReason, StreamItem, ToolCallPiece, Usage};
 use crate::routing::Target;
 
 /// Ends with one [`DispatchEvent::End`] or one error.
@@ -21,15 +22,24 @@ pub type DispatchStream = Pin<Box<dyn Stream<Item = Result<DispatchEvent, Error>
 #[derive(Debug, Clone, PartialEq)]
 pub enum DispatchEvent {
     /// A call to this target begins. Text that follows is this target's.
-    Attempting { target: Arc<Target> },
+    Attempting {
+        target: Arc<Target>,
+    },
     /// Never empty.
     Text(String),
+    /// The next piece of a thought.
+    Reasoning(Reasoning),
+    /// The next piece of the model's own words for not answering. Never empty.
+    Refusal(String),
+    ToolCall(ToolCallPiece),
     /// The answer is whole; the last of the attempts brought it.
     End {
         finish: FinishReason,
         usage: Option<Usage>,
         /// The model that answered, as the provider reported it.
         model: Option<String>,
+        /// Fields of the request that this target's wire format could not carry.
+        dropped: Vec<String>,
         target: Arc<Target>,
         attempts: Vec<Attempt>,
     },
@@ -134,16 +144,29 @@ impl Delivery {
         items: CompletionStream,
         delivered_chars: u64,
     ) -> DispatchEvent {
-        match item {
-            StreamItem::Text(text) => {
-                let delivered_chars = delivered_chars.saturating_add(text.chars().count() as u64);
-                self.state = State::Delivering { leg, items, delivered_chars };
-                DispatchEvent::Text(text)
-            }
-            StreamItem::End { finish, usage, model } => {
+        let (event, chars) = match item {
+            StreamItem::End { finish, usage, model, dropped } => {
                 let attempts = self.course.succeed(&leg, Instant::now());
-                DispatchEvent::End { finish, usage, model, target: leg.target, attempts }
+                return DispatchEvent::End { finish, usage, model, dropped, target: leg.target, attempts };
             }
-        }
+            StreamItem::Text(text) => {
+                let chars = text.chars().count();
+                (DispatchEvent::Text(text), chars)
+            }
+            StreamItem::Reasoning(thought) => {
+                let chars = thought.text.chars().count();
+                (DispatchEvent::Reasoning(thought), chars)
+            }
+            StreamItem::Refusal(words) => {
+                let chars = words.chars().count();
+                (DispatchEvent::Refusal(words), chars)
+            }
+            StreamItem::ToolCall(piece) => {
+                let chars = piece.arguments.chars().count();
+                (DispatchEvent::ToolCall(piece), chars)
+            }
+        };
+        self.state = State::Delivering { leg, items, delivered_chars: delivered_chars.saturating_add(chars as u64) };
+        event
     }
 }

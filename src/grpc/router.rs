@@ -179,9 +179,9 @@ impl pb::router_service_server::RouterService for RouterService {
             .await
             .map_err(|error| status::from_dispatch(&error))?;
         let response = pb::CompleteResponse {
-            text: dispatched.completion.text.clone(),
             served: Some(convert::served(&dispatched)),
             decision: Some(pb::Decision::of(&decision, request.classification.explain)),
+            ..dispatched.completion.into()
         };
         Ok(echo_request_id(&metadata, Response::new(response)))
     }

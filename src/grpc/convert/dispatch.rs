@@ -74,6 +74,7 @@ pub(crate) fn served(dispatched: &Dispatched) -> pb::Served {
         model: completion.model.as_deref(),
         finish: &completion.finish,
         usage: completion.usage,
+        dropped: &completion.dropped,
         attempts: &dispatched.attempts,
     }
     .served()
@@ -84,9 +85,18 @@ pub(crate) fn event(event: DispatchEvent) -> Option<pb::CompleteEvent> {
     let event = match event {
         DispatchEvent::Attempting { .. } => return None,
         DispatchEvent::Text(text) => pb::complete_event::Event::Text(text),
-        DispatchEvent::End { finish, usage, model, target, attempts } => {
-            let answer =
-                Answer { target: &target, model: model.as_deref(), finish: &finish, usage, attempts: &attempts };
+        DispatchEvent::Reasoning(thought) => pb::complete_event::Event::Reasoning(thought.into()),
+        DispatchEvent::Refusal(words) => pb::complete_event::Event::Refusal(words),
+        DispatchEvent::ToolCall(piece) => pb::complete_event::Event::ToolCallDelta(piece.into()),
+        DispatchEvent::End { finish, usage, model, dropped, target, attempts } => {
+            let answer = Answer {
+                target: &target,
+                model: model.as_deref(),
+                finish: &finish,
+                usage,
+                dropped: &dropped,
+                attempts: &attempts,
+            };
             pb::complete_event::Event::Served(answer.served())
         }
     };
@@ -114,6 +124,7 @@ struct Answer<'a> {
     model: Option<&'a str>,
     finish: &'a FinishReason,
     usage: Option<Usage>,
+    dropped: &'a [String],
     attempts: &'a [Attempt],
 }
 
@@ -128,6 +139,7 @@ impl Answer<'_> {
                 .usage
                 .map(|usage| pb::Usage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens }),
             attempts: self.attempts.iter().map(Into::into).collect(),
+            dropped_fields: self.dropped.to_vec(),
         }
     }
 }
