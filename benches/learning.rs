@@ -61,7 +61,7 @@ impl Provider for Oracle {
         });
         let offered = offered.unwrap_or_default().iter().any(|name| name == label);
         let text = serde_json::json!({"route": if offered { label } else { "none" }}).to_string();
-        Ok(Completion { text, finish: FinishReason::Stop, usage: None, model: None })
+        Ok(Completion { text, finish: FinishReason::Stop, ..Completion::default() })
     }
 
     async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, Error> {

@@ -14,7 +14,8 @@ use super::course::Leg;
 use super::dispatcher::Dispatch;
 use super::error::Error;
 use super::pursuit::{dice, log, now, pursue};
-use crate::provider::{self, CompletionStream, FinishReason, StreamItem, Usage};
+use crate::prompt::Reasoning;
+use crate::provider::{self, CompletionStream, FinishReason, StreamItem, ToolCallPiece, Usage};
 use crate::routing::Target;
 
 /// Ends with one [`DispatchEvent::End`] or one error.
@@ -42,12 +43,19 @@ impl Stream for DispatchStream {
 pub enum DispatchEvent {
     /// Never empty.
     Text(String),
+    /// The next piece of a thought.
+    Reasoning(Reasoning),
+    /// The next piece of the model's own words for not answering. Never empty.
+    Refusal(String),
+    ToolCall(ToolCallPiece),
     /// The answer is whole; the last of the attempts brought it.
     End {
         finish: FinishReason,
         usage: Option<Usage>,
         /// The model that answered, as the provider reported it.
         model: Option<String>,
+        /// Fields of the request that this target's wire format could not carry.
+        dropped: Vec<String>,
         target: Arc<Target>,
         attempts: Vec<Attempt>,
         /// Targets that come before it in the plan and were not called.
@@ -115,20 +123,31 @@ impl Delivery {
         }
     }
 
+    /// Whatever is no end is output.
     fn hand_over(&mut self, item: StreamItem, leg: Leg, items: CompletionStream) -> DispatchEvent {
-        match item {
-            StreamItem::Text(text) => {
-                self.dispatch.account.with(|course| course.deliver(&leg, &text, now()));
-                self.state = State::Delivering { leg, items };
-                DispatchEvent::Text(text)
-            }
-            StreamItem::End { finish, usage, model } => {
+        let output = match &item {
+            StreamItem::Text(text) | StreamItem::Refusal(text) => text.as_str(),
+            StreamItem::Reasoning(thought) => &thought.text,
+            StreamItem::ToolCall(piece) => &piece.arguments,
+            StreamItem::End { .. } => "",
+        };
+        if !matches!(item, StreamItem::End { .. }) {
+            self.dispatch.account.with(|course| course.deliver(&leg, output, now()));
+        }
+        let event = match item {
+            StreamItem::End { finish, usage, model, dropped } => {
                 let (attempts, passed) = self.dispatch.account.with(|course| {
                     course.succeed(&leg, usage, now(), dice());
                     (course.attempts().to_vec(), course.passed_before(&leg.target, now()))
                 });
-                DispatchEvent::End { finish, usage, model, target: leg.target, attempts, passed }
+                return DispatchEvent::End { finish, usage, model, dropped, target: leg.target, attempts, passed };
             }
-        }
+            StreamItem::Text(text) => DispatchEvent::Text(text),
+            StreamItem::Reasoning(thought) => DispatchEvent::Reasoning(thought),
+            StreamItem::Refusal(words) => DispatchEvent::Refusal(words),
+            StreamItem::ToolCall(piece) => DispatchEvent::ToolCall(piece),
+        };
+        self.state = State::Delivering { leg, items };
+        event
     }
 }

@@ -7,11 +7,15 @@ mod envelope;
 #[cfg(test)]
 mod fixtures;
 mod message;
+mod part;
 mod tags;
+mod tool_call;
 
 use std::sync::Arc;
 
-pub use message::{Message, Role};
+pub use message::{Message, PartRef, Reasoning, Role};
+pub use part::{Image, ImageDetail, ImageSource, MediaType, Part};
+pub use tool_call::{Answered, ToolCall};
 
 use ask::ask;
 
@@ -46,9 +50,9 @@ impl Prompt {
     }
 
     /// The newest user turn with words of the user; else the newest that is not blank; without one, the newest turn of
-    /// anybody but the system. All turns together may have `limit` bytes.
+    /// anybody but the system. All turns together may have `limit` bytes, images not counted.
     pub fn from_messages(messages: &[Message], limit: usize) -> Result<Self, PromptError> {
-        let bytes = messages.iter().map(|message| message.text.len()).sum();
+        let bytes = messages.iter().map(Message::bytes).sum();
         if bytes > limit {
             return Err(PromptError::TooLong { bytes, limit });
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::json;
 
+use super::answer::{FinishReason, StreamItem};
 use super::config::{Auth, Kind, ProviderConfig};
 use super::error::Error;
 use super::error_class::ErrorClass;
 use super::http::MAX_BODY_BYTES;
-use super::request::{ChatRequest, FinishReason, StreamItem};
+use super::request::ChatRequest;
 use super::scripted::{Script, Scripted, Step};
 use super::sse::MAX_EVENT_BYTES;
 use super::{CompletionStream, Provider, samples};
@@ -49,6 +50,7 @@ async fn read(mut stream: CompletionStream) -> (String, Result<FinishReason, Err
         match stream.next().await.expect("an end or an error") {
             Ok(StreamItem::Text(more)) => text.push_str(&more),
             Ok(StreamItem::End { finish, .. }) => return (text, Ok(finish)),
+            Ok(other) => panic!("{other:?} was not asked for"),
             Err(error) => return (text, Err(error)),
         }
     }
@@ -137,13 +139,88 @@ async fn an_echo_of_key_or_prompt_is_withheld() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed() {
-    let elsewhere = Scripted::start([Script::completion("stolen")]).await;
-    let script = Script::error(307, "over there").header("location", &elsewhere.url("/v1/chat/completions"));
-    for error in errors(script).await {
-        assert_eq!(error.status(), Some(307));
+async fn redirects_are_not_followed_and_the_key_does_not_travel() {
+    for status in [301, 302, 303, 307, 308] {
+        let elsewhere = Scripted::start([Script::completion("stolen")]).await;
+        let script = Script::error(status, "over there").header("location", &elsewhere.url("/v1/chat/completions"));
+        for error in errors(script).await {
+            assert_eq!((error.status(), error.class()), (Some(status), ErrorClass::Transient));
+        }
+        assert!(elsewhere.requests().is_empty());
     }
-    assert!(elsewhere.requests().is_empty());
+}
+
+#[tokio::test]
+async fn compressed_answers_are_neither_asked_for_nor_unpacked() {
+    // 16 MB of zeros in 16 KB.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut packed, &vec![0; 16 << 20]).unwrap();
+    let bomb = packed.finish().unwrap();
+    assert!(bomb.len() < 20_000);
+    for kind in ["application/json", "text/event-stream"] {
+        let script = Script::whole(200, kind, bomb.clone()).header("content-encoding", "gzip");
+        let (server, provider) = openai(script).await;
+        let error = provider.complete("m", &samples::minimal()).await.unwrap_err();
+        assert_eq!(error, Error::malformed("compressed, which was not asked for"));
+        assert!(!server.requests()[0].headers.contains_key("accept-encoding"));
+        assert!(provider.stream("m", &samples::minimal()).await.is_err());
+    }
+    // Without the header it is no JSON.
+    for error in errors(Script::whole(200, "application/octet-stream", bomb.clone())).await {
+        assert!(matches!(error, Error::Malformed { .. } | Error::Truncated), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_is_read_whole() {
+    let text = "Grüezi ".repeat(10_000_000 / 8);
+    let (_server, provider) = openai(Script::completion(&text)).await;
+    assert_eq!(provider.complete("m", &samples::minimal()).await.unwrap().text, text);
+}
+
+#[tokio::test]
+async fn what_a_wire_format_cannot_carry_is_told_with_the_answer() {
+    let request = ChatRequest { seed: Some(7), ..samples::minimal() };
+    let stop = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}});
+    let stream = Script::events([Step::event(&stop), Step::event(&json!({"type": "message_stop"}))]);
+    let answer = json!({"type": "message", "content": [], "stop_reason": "end_turn"});
+    let server = Scripted::start([Script::json(200, &answer), stream]).await;
+    let provider = build(&config(Kind::Anthropic, server.url("/v1")));
+    assert_eq!(provider.complete("m", &request).await.unwrap().dropped, ["seed"]);
+    let items: Vec<_> = provider.stream("m", &request).await.unwrap().collect().await;
+    let [Ok(StreamItem::End { dropped, .. })] = items.as_slice() else { panic!("{items:?}") };
+    assert_eq!(dropped, &["seed"]);
+    assert!(server.requests().iter().all(|request| request.json().get("seed").is_none()));
+}
+
+#[tokio::test]
+async fn a_refusal_is_classed_by_what_the_provider_says() {
+    let check = async |kind: Kind, status: u16, body: &str, expected: ErrorClass| {
+        let server = Scripted::start([Script::whole(status, "application/json", body)]).await;
+        let provider = build(&config(kind, server.url("/v1")));
+        let error = provider.complete("m", &samples::minimal()).await.unwrap_err();
+        assert_eq!((error.status(), error.class()), (Some(status), expected), "{error}");
+        let error = provider.stream("m", &samples::minimal()).await.err().unwrap();
+        assert_eq!((error.status(), error.class()), (Some(status), expected), "{error}");
+    };
+    let openai = include_str!("../../tests/golden/wire/openai/error.json");
+    check(Kind::OpenAi, 404, openai, ErrorClass::UnknownModel).await;
+    let quota = include_str!("../../tests/golden/wire/openai/error_quota.json");
+    check(Kind::OpenAi, 429, quota, ErrorClass::Authentication).await;
+    let too_long = include_str!("../../tests/golden/wire/openai/error_too_long.json");
+    check(Kind::OpenAi, 400, too_long, ErrorClass::TooLong).await;
+    let filtered = include_str!("../../tests/golden/wire/openai/error_filtered.json");
+    check(Kind::OpenAi, 400, filtered, ErrorClass::ContentRefused).await;
+    let anthropic = include_str!("../../tests/golden/wire/anthropic/error.json");
+    check(Kind::Anthropic, 400, anthropic, ErrorClass::Invalid).await;
+    let too_long = include_str!("../../tests/golden/wire/anthropic/error_too_long.json");
+    check(Kind::Anthropic, 400, too_long, ErrorClass::TooLong).await;
+    let gemini = include_str!("../../tests/golden/wire/gemini/error.json");
+    check(Kind::Gemini, 400, gemini, ErrorClass::Authentication).await;
+    let exhausted = include_str!("../../tests/golden/wire/gemini/error_exhausted.json");
+    check(Kind::Gemini, 429, exhausted, ErrorClass::RateLimited).await;
+    check(Kind::OpenAi, 502, "<html>Bad Gateway</html>", ErrorClass::Transient).await;
+    check(Kind::OpenAi, 403, "<html>Forbidden</html>", ErrorClass::Authentication).await;
 }
 
 #[tokio::test]

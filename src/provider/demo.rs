@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use futures_util::stream;
 
+use super::answer::{Completion, FinishReason, StreamItem};
 use super::error::Error;
+use super::format::ResponseFormat;
 use super::redact::bounded;
-use super::request::{ChatRequest, Completion, FinishReason, StreamItem, Usage};
+use super::request::{ChatRequest, Usage};
 use super::{CompletionStream, Provider};
 
 /// Name of the built-in provider.
@@ -23,15 +25,31 @@ pub(super) struct Demo;
 impl Provider for Demo {
     async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
         let (words, finish, usage) = answer(model, request);
-        Ok(Completion { text: words.concat(), finish, usage: Some(usage), model: Some(DEMO_MODEL.to_owned()) })
+        let (usage, model) = (Some(usage), Some(DEMO_MODEL.to_owned()));
+        Ok(Completion {
+            text: words.concat(),
+            finish,
+            usage,
+            model,
+            dropped: dropped(request),
+            ..Completion::default()
+        })
     }
 
     async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
         let (words, finish, usage) = answer(model, request);
-        let end = StreamItem::End { finish, usage: Some(usage), model: Some(DEMO_MODEL.to_owned()) };
+        let (usage, model) = (Some(usage), Some(DEMO_MODEL.to_owned()));
+        let end = StreamItem::End { finish, usage, model, dropped: dropped(request) };
         let items = words.into_iter().map(StreamItem::Text).chain([end]).map(Ok);
         Ok(Box::pin(stream::iter(items.collect::<Vec<_>>())))
     }
+}
+
+/// It calls no tool and follows no schema.
+fn dropped(request: &ChatRequest) -> Vec<String> {
+    let fields =
+        [("tools", !request.tools.is_empty()), ("response_format", request.response_format != ResponseFormat::Text)];
+    fields.into_iter().filter(|(_, given)| *given).map(|(field, _)| field.to_owned()).collect()
 }
 
 /// The answer's words, each with the space after it. A word counts as a token.
@@ -81,7 +99,7 @@ mod tests {
             .iter()
             .filter_map(|item| match item {
                 StreamItem::Text(text) => Some(text.as_str()),
-                StreamItem::End { .. } => None,
+                _ => None,
             })
             .collect();
         assert_eq!(texts.concat(), Demo.complete(DEMO_MODEL, &request).await.unwrap().text);

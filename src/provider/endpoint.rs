@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
@@ -92,7 +92,7 @@ impl Endpoint {
         let response = call.send().await.map_err(Error::from_http)?;
         let status = response.status();
         if status.is_success() {
-            return Ok(response);
+            return uncompressed(response);
         }
         let retry_after = http::retry_after(response.headers());
         let body = http::error_body(response).await;
@@ -100,5 +100,13 @@ impl Endpoint {
         let said = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
         let class = ErrorClass::of(status.as_u16(), &said);
         Err(Error::Status { status: status.as_u16(), class, retry_after, message })
+    }
+}
+
+/// Nothing compressed is asked for, and nothing is decompressed, so that no small answer becomes a large one.
+fn uncompressed(response: Response) -> Result<Response, Error> {
+    match response.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"" | b"identity") => Ok(response),
+        Some(_) => Err(Error::malformed("compressed, which was not asked for")),
     }
 }

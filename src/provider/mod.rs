@@ -4,18 +4,24 @@
 //! A provider makes one call and reports facts; deadlines, failover and the order of targets are dispatch's business.
 //! This is the only module that names `reqwest`.
 
+mod answer;
 mod anthropic;
 mod build;
+mod calls;
 mod capability;
 mod config;
+mod count;
 mod demo;
+mod effort;
 mod endpoint;
 mod error;
 mod error_body;
 mod error_class;
+mod format;
 mod gemini;
 mod http;
 mod openai;
+mod options;
 mod redact;
 mod registry;
 mod request;
@@ -23,6 +29,7 @@ mod secret;
 mod sse;
 mod stream;
 mod systemone;
+mod tool;
 mod traced;
 mod wire;
 
@@ -39,16 +46,21 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_util::Stream;
 
+pub use answer::{Completion, FinishReason, StreamItem, ToolCallPiece};
 pub use capability::Capability;
 pub use config::{Auth, Kind, MaxTokensField, ProviderConfig};
 pub use demo::{DEMO, DEMO_MODEL};
+pub use effort::Effort;
 pub use error::{BuildError, Error};
 pub use error_class::ErrorClass;
+pub use format::{ResponseFormat, ResponseSchema};
+pub use options::{Family, ProviderOptions};
 pub use registry::Providers;
-pub use request::{ChatRequest, Choice, ChoiceQuestion, Completion, FinishReason, ResponseSchema, StreamItem, Usage};
+pub use request::{ChatRequest, Choice, ChoiceQuestion, Usage};
 pub use secret::Secret;
+pub use tool::{Tool, ToolChoice};
 
-/// The answer as it comes: any number of [`StreamItem::Text`], then one [`StreamItem::End`]; or an error, which ends it.
+/// The answer as it comes: any number of pieces, then one [`StreamItem::End`]; or an error, which ends it.
 pub type CompletionStream = Pin<Box<dyn Stream<Item = Result<StreamItem, Error>> + Send>>;
 
 /// A place that answers chat requests. Dropping the future or the stream closes the call to the provider.

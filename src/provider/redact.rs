@@ -6,6 +6,7 @@
 use super::error::MAX_MESSAGE_CHARS;
 use super::request::ChatRequest;
 use super::secret::Secret;
+use crate::prompt::{Image, ImageSource, Message, PartRef};
 
 const WITHHELD_PROMPT: &str = "(message withheld: it quotes the request)";
 const WITHHELD_KEY: &str = "(message withheld: it shows a part of the key)";
@@ -15,7 +16,11 @@ const WITHHELD_KEY: &str = "(message withheld: it shows a part of the key)";
 const QUOTED_CHARS: usize = 24;
 const SHORTEST: usize = 8;
 
+/// How the bytes of an image stand in a message that quotes them.
+const INLINE: &str = ";base64,";
+
 /// Knows what may not be repeated. Owned, because an error may come at the end of a stream that outlives the request.
+#[derive(Clone)]
 pub(super) struct Redactor {
     key: Option<Secret>,
     texts: Vec<String>,
@@ -23,7 +28,7 @@ pub(super) struct Redactor {
 
 impl Redactor {
     pub(super) fn new(key: Option<&Secret>, request: &ChatRequest) -> Self {
-        Self { key: key.cloned(), texts: request.messages.iter().map(|message| message.text.clone()).collect() }
+        Self { key: key.cloned(), texts: request.messages.iter().flat_map(texts).collect() }
     }
 
     /// At most [`MAX_MESSAGE_CHARS`] characters without control characters.
@@ -33,11 +38,22 @@ impl Redactor {
         if self.key.as_ref().is_some_and(|key| key.shows_in(&looked_at)) {
             return WITHHELD_KEY.to_owned();
         }
-        if self.texts.iter().any(|text| quotes(&looked_at, text)) {
+        if looked_at.contains(INLINE) || self.texts.iter().any(|text| quotes(&looked_at, text)) {
             return WITHHELD_PROMPT.to_owned();
         }
         bounded(message, MAX_MESSAGE_CHARS)
     }
+}
+
+/// All that a turn says, in whatever form.
+fn texts(message: &Message) -> Vec<String> {
+    let calls = message.tool_calls.iter().map(|call| call.arguments.clone());
+    let thoughts = message.reasoning.iter().map(|thought| thought.text.clone());
+    let addresses = message.pieces().into_iter().filter_map(|part| match part {
+        PartRef::Image(Image { source: ImageSource::Url { url, .. }, .. }) => Some(url.clone()),
+        PartRef::Image(_) | PartRef::Text(_) => None,
+    });
+    [message.text.clone()].into_iter().chain(calls).chain(thoughts).chain(addresses).collect()
 }
 
 /// One line of at most `limit` characters; every run of white space and control characters becomes one space.
@@ -78,7 +94,6 @@ fn runs(message: &str, chars: usize, stride: usize) -> impl Iterator<Item = &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prompt::Message;
 
     fn redactor(key: &str, text: &str) -> Redactor {
         let request = ChatRequest { messages: vec![Message::user(text)], ..ChatRequest::default() };

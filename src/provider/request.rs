@@ -1,14 +1,17 @@
-//! What every provider is asked and what it answers, in our own words.
+//! What every provider is asked, in our own words.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use super::capability::Capability;
+use super::effort::Effort;
+use super::format::ResponseFormat;
+use super::options::ProviderOptions;
+use super::tool::{Tool, ToolChoice};
 use crate::prompt::Message;
 
-/// A chat request. Fields that are `None` or empty are left out, so that the provider's own defaults hold.
+/// A chat request. Fields that are `None` or empty are left out, so that the provider's own defaults hold. What a wire
+/// format cannot carry is named in the answer: see [`super::Completion::dropped`].
 #[derive(Clone, Default, PartialEq)]
 pub struct ChatRequest {
     pub messages: Vec<Message>,
@@ -18,18 +21,28 @@ pub struct ChatRequest {
     pub top_p: Option<f32>,
     /// Texts at which generation ends.
     pub stop: Vec<String>,
-    /// Not sent to Anthropic, which has no such field.
     pub seed: Option<i64>,
-    pub response_schema: Option<ResponseSchema>,
-    /// Fields of one provider's own wire format, merged into the body as they are (objects are merged field by field).
-    /// They never replace the model, the messages or the choice to stream. They go to every target that is tried.
-    pub extra: Map<String, Value>,
+    pub response_format: ResponseFormat,
+    pub tools: Vec<Tool>,
+    /// `None`: as the model likes. Only with tools.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether the model may ask for several tools at once. Only with tools.
+    pub parallel_tool_calls: Option<bool>,
+    pub reasoning_effort: Option<Effort>,
+    /// Most tokens to think with, for models that are told so rather than how hard.
+    pub reasoning_budget_tokens: Option<u32>,
+    pub options: ProviderOptions,
 }
 
 impl ChatRequest {
     /// What a model must be able to do to answer it.
     pub fn needs(&self) -> BTreeSet<Capability> {
-        self.response_schema.iter().map(|_| Capability::JsonSchema).collect()
+        let needs = [
+            (Capability::Tools, !self.tools.is_empty()),
+            (Capability::Vision, self.messages.iter().any(Message::has_image)),
+            (Capability::JsonSchema, self.response_format.schema().is_some()),
+        ];
+        needs.into_iter().filter(|(_, needed)| *needed).map(|(capability, _)| capability).collect()
     }
 }
 
@@ -41,49 +54,6 @@ impl fmt::Debug for ChatRequest {
             .field("max_output_tokens", &self.max_output_tokens)
             .finish_non_exhaustive()
     }
-}
-
-/// JSON schema that the answer has to obey. OpenAI's strict mode, which is asked for, wants every property `required`
-/// and `additionalProperties: false` in each object.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResponseSchema {
-    /// Letters, digits, `_` and `-`; sent where the wire format has a place for it.
-    pub name: String,
-    pub schema: Value,
-}
-
-/// A whole answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Completion {
-    pub text: String,
-    pub finish: FinishReason,
-    pub usage: Option<Usage>,
-    /// The model that answered, as the provider reported it.
-    pub model: Option<String>,
-}
-
-/// A piece of an answer.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StreamItem {
-    /// Never empty.
-    Text(String),
-    /// Comes once, as the last item.
-    End { finish: FinishReason, usage: Option<Usage>, model: Option<String> },
-}
-
-/// Why generation ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FinishReason {
-    /// By itself or at a stop text.
-    Stop,
-    /// At the limit of tokens.
-    Length,
-    /// The provider's content rules withheld the answer or a part of it.
-    ContentFilter,
-    /// The model asks for a tool.
-    ToolCalls,
-    /// The provider's own word, bounded, or `unreported`.
-    Other(String),
 }
 
 /// Tokens as the provider counted them.
@@ -135,4 +105,21 @@ pub struct Choice {
     pub usage: Option<Usage>,
     /// The model that answered, as the provider reported it.
     pub model: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn a_request_says_what_it_needs_of_a_model() {
+        let check = |request: &ChatRequest, expected: &[Capability]| {
+            assert_eq!(request.needs().into_iter().collect::<Vec<_>>(), expected);
+        };
+        check(&samples::minimal(), &[]);
+        check(&samples::full(), &[Capability::JsonSchema]);
+        check(&samples::tools(), &[Capability::Tools]);
+        check(&samples::images(), &[Capability::Vision]);
+    }
 }

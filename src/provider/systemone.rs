@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::answer::Completion;
 use super::endpoint::Endpoint;
 use super::error::Error;
-use super::request::{ChatRequest, Choice, ChoiceQuestion, Completion, Usage};
+use super::request::{ChatRequest, Choice, ChoiceQuestion, Usage};
 use super::{CompletionStream, Provider, wire};
 use crate::prompt::{Message, Role};
 

@@ -1,16 +1,14 @@
-//! What the wire formats have in common: reading JSON without quoting it, and merging a caller's extra fields.
+//! What the wire formats have in common: bodies that say what they leave out, and reading JSON without quoting it.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
+use super::answer::FinishReason;
 use super::error::Error;
 use super::redact::bounded;
-use super::request::FinishReason;
-
-/// Names that `extra` never replaces, in any wire format: what is asked of whom, and how the answer comes.
-const PROTECTED: [&str; 8] =
-    ["model", "messages", "system", "contents", "systemInstruction", "system_instruction", "stream", "stream_options"];
 
 /// Longest model name or finish reason that is taken over from an answer, in characters.
 const MAX_WORD_CHARS: usize = 128;
@@ -29,32 +27,33 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     })
 }
 
-/// Merges a caller's extra fields into a body: objects field by field, all else replaced.
-pub(super) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
-    for (name, value) in extra {
-        if !PROTECTED.contains(&name.as_str()) {
-            merge_field(body, name, value);
-        }
-    }
+/// What is sent, and what the wire format had no place for: paths of the request's fields.
+pub(super) struct Encoded {
+    pub(super) body: Value,
+    pub(super) dropped: Vec<String>,
 }
 
-fn merge_field(body: &mut Map<String, Value>, name: &str, value: &Value) {
-    match (body.get_mut(name), value) {
-        (Some(Value::Object(ours)), Value::Object(theirs)) => {
-            for (name, value) in theirs {
-                merge_field(ours, name, value);
-            }
-        }
-        _ => {
-            body.insert(name.to_owned(), value.clone());
-        }
-    }
+/// An image's bytes as JSON carries them.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// The arguments of a tool call as an object. The door lets nothing else in, and none at all stands for an empty one.
+pub(super) fn arguments(text: &str) -> Value {
+    serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new()))
 }
 
 /// Sets a field if there is a value. Infinite and NaN numbers, which JSON lacks, are left out.
 pub(super) fn set(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value.map(Into::into).filter(|value| !value.is_null()) {
         body.insert(name.to_owned(), value);
+    }
+}
+
+/// Adds a field to an object.
+pub(super) fn insert(object: &mut Value, name: &str, value: impl Into<Value>) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value.into());
     }
 }
 
@@ -70,29 +69,12 @@ pub(super) fn word(text: &str) -> String {
 
 /// For an answer that ended without saying why.
 pub(super) fn unreported() -> FinishReason {
-    FinishReason::Other("unreported".to_owned())
+    FinishReason::default()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn extra_fields_are_merged_but_do_not_replace_the_request() {
-        let mut body = json!({"model": "m", "messages": [], "generationConfig": {"topP": 0.5, "seed": 1}});
-        let extra = json!({
-            "model": "other", "messages": ["x"], "stream": true, "system": "y",
-            "generationConfig": {"seed": 2, "thinkingConfig": {"thinkingBudget": 0}}, "user": "u",
-        });
-        merge(body.as_object_mut().unwrap(), extra.as_object().unwrap());
-        let expected = json!({
-            "model": "m", "messages": [],
-            "generationConfig": {"topP": 0.5, "seed": 2, "thinkingConfig": {"thinkingBudget": 0}}, "user": "u",
-        });
-        assert_eq!(body, expected);
-    }
 
     #[test]
     fn numbers_are_sent_as_they_were_written() {

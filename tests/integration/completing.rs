@@ -35,7 +35,11 @@ fn object(fields: &[(&str, Kind)]) -> prost_types::Struct {
 }
 
 fn conversation(turns: &[(pb::Role, &str)]) -> Option<pb::Input> {
-    let message = |(role, text): &(pb::Role, &str)| pb::ChatMessage { role: (*role).into(), text: (*text).to_owned() };
+    let message = |(role, text): &(pb::Role, &str)| pb::ChatMessage {
+        role: (*role).into(),
+        text: (*text).to_owned(),
+        ..Default::default()
+    };
     let messages = turns.iter().map(message).collect();
     Some(pb::Input { input: Some(pb::input::Input::Conversation(pb::Conversation { messages })) })
 }
@@ -57,7 +61,7 @@ async fn the_provider_gets_the_whole_request_and_the_caller_is_told_who_answered
         top_p: Some(0.9),
         stop: vec!["END".to_owned()],
         seed: Some(-7),
-        response_schema: Some(pb::ResponseSchema { name: String::new(), schema: Some(schema) }),
+        response_schema: Some(pb::ResponseSchema { schema: Some(schema), ..Default::default() }),
         provider_options: Some(object(&[
             ("user", Kind::StringValue("u1".to_owned())),
             ("logprobs", Kind::BoolValue(true)),
@@ -264,9 +268,10 @@ async fn every_violated_field_is_named() {
         top_p: Some(-0.1),
         stop: vec!["x".to_owned(); 9],
         seed: None,
-        response_schema: Some(pb::ResponseSchema { name: "a b".to_owned(), schema: None }),
+        response_schema: Some(pb::ResponseSchema { name: "a b".to_owned(), ..Default::default() }),
         provider_options: None,
         hedge: Some(pb::Hedge { after: Some(prost_types::Duration { seconds: 7_200, nanos: 0 }) }),
+        ..Default::default()
     };
     let expected = [
         "input",

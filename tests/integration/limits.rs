@@ -165,7 +165,7 @@ async fn a_long_prompt_is_read_in_part_and_a_longer_one_refused() {
         assert!(told.contains(&bytes.to_string()) && told.contains(&MIB.to_string()), "{told}");
     };
     is_too_long(route(&server, &"x".repeat(MIB + 1)).await.unwrap_err(), "input.text", MIB + 1);
-    let turn = |text: String| pb::ChatMessage { role: pb::Role::User.into(), text };
+    let turn = |text: String| pb::ChatMessage { role: pb::Role::User.into(), text, ..Default::default() };
     let messages = vec![turn("x".repeat(MIB)), turn(MATHS.to_owned())];
     let input = pb::input::Input::Conversation(pb::Conversation { messages });
     let request = pb::RouteRequest { input: Some(pb::Input { input: Some(input) }), ..pb::RouteRequest::default() };

@@ -40,6 +40,7 @@ async fn read(mut stream: Streaming<pb::CompleteEvent>) -> (Vec<String>, Result<
                     assert!(stream.message().await.unwrap().is_none(), "something comes after the end");
                     return (texts, Ok(served));
                 }
+                other => panic!("nobody asked for {other:?}"),
             },
         }
     }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::LlmConfig;
 use crate::classify::verdict::{self, NONE};
 use crate::prompt::{Message, Role};
-use crate::provider::{ChatRequest, ChoiceQuestion, ResponseSchema, Usage};
+use crate::provider::{ChatRequest, ChoiceQuestion, ResponseFormat, ResponseSchema, Usage};
 use crate::reference::{RouteIndex, Snapshot};
 
 /// Longest piece of the prompt, and of an example, that the LLM is shown, in characters.
@@ -40,7 +40,11 @@ impl Question {
             ],
             max_output_tokens: Some(config.max_output_tokens),
             temperature: Some(0.0),
-            response_schema: Some(ResponseSchema { name: "route".to_owned(), schema: verdict::schema(names) }),
+            response_format: ResponseFormat::Schema(ResponseSchema {
+                name: "route".to_owned(),
+                schema: verdict::schema(names),
+                strict: true,
+            }),
             ..ChatRequest::default()
         })
     }
@@ -68,7 +72,7 @@ impl Question {
         match self {
             Self::Chat(request) => {
                 let texts: usize = request.messages.iter().map(|message| message.text.len()).sum();
-                let schema = request.response_schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
+                let schema = request.response_format.schema().map_or(0, |schema| schema.schema.to_string().len());
                 let output_tokens = u64::from(request.max_output_tokens.unwrap_or(u32::MAX));
                 Usage::new((texts + schema) as u64 + TEMPLATE_TOKENS, output_tokens)
             }

@@ -44,7 +44,8 @@ impl Slow {
 impl Provider for Slow {
     async fn complete(&self, _: &str, _: &ChatRequest) -> Result<Completion, Error> {
         let usage = self.answer().await;
-        Ok(Completion { text: r#"{"route":"maths"}"#.to_owned(), finish: FinishReason::Stop, usage, model: None })
+        let text = r#"{"route":"maths"}"#.to_owned();
+        Ok(Completion { text, finish: FinishReason::Stop, usage, ..Completion::default() })
     }
 
     async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, Error> {

@@ -135,6 +135,7 @@ pub(crate) fn served(dispatched: &Dispatched, currency: &str) -> pb::Served {
         model: completion.model.as_deref(),
         finish: &completion.finish,
         usage: completion.usage,
+        dropped: &completion.dropped,
         attempts: &dispatched.attempts,
         passed: &dispatched.passed,
     }
@@ -145,12 +146,16 @@ pub(crate) fn served(dispatched: &Dispatched, currency: &str) -> pb::Served {
 pub(crate) fn event(event: DispatchEvent, currency: &str) -> pb::CompleteEvent {
     let event = match event {
         DispatchEvent::Text(text) => pb::complete_event::Event::Text(text),
-        DispatchEvent::End { finish, usage, model, target, attempts, passed } => {
+        DispatchEvent::Reasoning(thought) => pb::complete_event::Event::Reasoning(thought.into()),
+        DispatchEvent::Refusal(words) => pb::complete_event::Event::Refusal(words),
+        DispatchEvent::ToolCall(piece) => pb::complete_event::Event::ToolCallDelta(piece.into()),
+        DispatchEvent::End { finish, usage, model, dropped, target, attempts, passed } => {
             let answer = Answer {
                 target: &target,
                 model: model.as_deref(),
                 finish: &finish,
                 usage,
+                dropped: &dropped,
                 attempts: &attempts,
                 passed: &passed,
             };
@@ -182,6 +187,7 @@ struct Answer<'a> {
     model: Option<&'a str>,
     finish: &'a FinishReason,
     usage: Option<Usage>,
+    dropped: &'a [String],
     attempts: &'a [Attempt],
     passed: &'a [Passed],
 }
@@ -197,6 +203,7 @@ impl Answer<'_> {
             attempts: self.attempts.iter().map(|it| attempt(it, currency)).collect(),
             cost: cost(self.attempts).map(|cost| money(cost, currency)),
             passed: self.passed.iter().map(Into::into).collect(),
+            dropped_fields: self.dropped.to_vec(),
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Between the wire and the domain. What comes in is checked here, field by field, and trusted behind.
 
+mod answer;
+mod chat;
 mod decision;
 mod dispatch;
+mod image;
+mod json;
+mod message;
 mod keys;
 mod proposals;
 mod request;
@@ -19,3 +24,6 @@ pub(super) use sets::{SetMask, precondition, prompt_deletes, prompt_edits, route
 pub(super) fn span(duration: Duration) -> prost_types::Duration {
     prost_types::Duration::try_from(duration).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

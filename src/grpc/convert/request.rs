@@ -7,14 +7,15 @@ use tonic::Status;
 
 use super::super::pb;
 use super::super::violation::{Violations, name};
+use super::chat::chat;
+use super::message::messages;
 use crate::dispatch::Hedge;
-use crate::prompt::{Message, Prompt, Role};
-use crate::provider::{ChatRequest, ResponseSchema};
+use crate::prompt::{Message, Prompt};
+use crate::provider::ChatRequest;
 use crate::reference::{SetName, TargetName};
 
 const DEFAULT_NEIGHBOURS: u32 = 5;
 const MAX_NEIGHBOURS: u32 = 100;
-const MAX_STOPS: usize = 8;
 const HEDGE_AFTER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
 
 /// What to classify, and how.
@@ -48,9 +49,9 @@ pub(crate) fn classification(request: pb::RouteRequest, max_bytes: usize) -> Res
     violations.finish(classification)
 }
 
-pub(crate) fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Result<Completion, Status> {
+pub(crate) fn completion(mut request: pb::CompleteRequest, max_bytes: usize) -> Result<Completion, Status> {
     let mut violations = Violations::default();
-    let input = Input::new(&mut violations, request.input.clone(), max_bytes);
+    let input = Input::new(&mut violations, request.input.take(), max_bytes);
     let classification = classify(&mut violations, input.as_ref(), &request.reference_set, request.options);
     let pin_target = (!request.pin_target.is_empty())
         .then(|| name(&mut violations, "pin_target", &request.pin_target, TargetName::new))
@@ -59,9 +60,9 @@ pub(crate) fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Resu
         violations.add("max_attempts", "is 0, must be at least 1");
     }
     let max_attempts = request.max_attempts;
-    let hedge = request.hedge.map(|asked| hedge(&mut violations, asked));
-    let messages = input.as_ref().map(|input| input.messages.clone()).unwrap_or_default();
-    let chat = chat(&mut violations, request, messages);
+    let hedge = request.hedge.take().map(|asked| hedge(&mut violations, asked));
+    let messages = input.map(|input| input.messages).unwrap_or_default();
+    let chat = chat(&mut violations, &mut request, messages);
     let completion =
         classification.map(|classification| Completion { classification, chat, pin_target, max_attempts, hedge });
     violations.finish(completion)
@@ -104,39 +105,6 @@ impl Input {
     }
 }
 
-fn messages(violations: &mut Violations, messages: Vec<pb::ChatMessage>) -> Option<Vec<Message>> {
-    if messages.is_empty() {
-        violations.add("input.conversation.messages", "is empty");
-        return None;
-    }
-    let count = messages.len();
-    let mut converted = Vec::with_capacity(count);
-    for (at, message) in messages.into_iter().enumerate() {
-        let role = match message.role() {
-            pb::Role::System => Role::System,
-            pb::Role::User => Role::User,
-            pb::Role::Assistant => Role::Assistant,
-            pb::Role::Tool => Role::Tool,
-            pb::Role::Unspecified => {
-                let value = message.role;
-                violations.add(
-                    format!("input.conversation.messages[{at}].role"),
-                    format!("is {value}: give ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT or ROLE_TOOL"),
-                );
-                continue;
-            }
-        };
-        if message.text.is_empty() && role != Role::Assistant {
-            let field = format!("input.conversation.messages[{at}].text");
-            violations.add(field, "is empty, which only an assistant's turn may be");
-            continue;
-        }
-        converted.push(Message::new(role, message.text));
-    }
-    // What is wrong with the whole can be said only of all its turns.
-    (converted.len() == count).then_some(converted)
-}
-
 fn classify(
     violations: &mut Violations,
     input: Option<&Input>,
@@ -160,65 +128,4 @@ fn classify(
         allow_llm: options.allow_llm.unwrap_or(true),
         target_accuracy: options.target_accuracy,
     })
-}
-
-fn chat(violations: &mut Violations, request: pb::CompleteRequest, messages: Vec<Message>) -> ChatRequest {
-    if request.max_output_tokens == Some(0) {
-        violations.add("max_output_tokens", "is 0, must be at least 1");
-    }
-    let mut bounded = |field: &str, value: Option<f32>, most: f32| {
-        if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
-            violations.add(field, format!("is {value}, must be from 0 to {most}"));
-        }
-    };
-    bounded("temperature", request.temperature, 2.0);
-    bounded("top_p", request.top_p, 1.0);
-    if request.stop.len() > MAX_STOPS {
-        let stops = request.stop.len();
-        violations.add("stop", format!("has {stops} entries, at most {MAX_STOPS} are allowed"));
-    }
-    let response_schema = request.response_schema.map(|schema| response_schema(violations, schema));
-    ChatRequest {
-        messages,
-        max_output_tokens: request.max_output_tokens,
-        temperature: request.temperature,
-        top_p: request.top_p,
-        stop: request.stop,
-        seed: request.seed,
-        response_schema,
-        extra: request.provider_options.map(json_object).unwrap_or_default(),
-    }
-}
-
-fn response_schema(violations: &mut Violations, schema: pb::ResponseSchema) -> ResponseSchema {
-    let name = if schema.name.is_empty() { "answer".to_owned() } else { schema.name };
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if name.len() > 64 || !name.bytes().all(plain) {
-        violations.add("response_schema.name", "has more than 64 characters or others than letters, digits, _ and -");
-    }
-    if schema.schema.is_none() {
-        violations.add("response_schema.schema", "is missing");
-    }
-    let schema = schema.schema.map(json_object).unwrap_or_default();
-    ResponseSchema { name, schema: serde_json::Value::Object(schema) }
-}
-
-fn json_object(object: prost_types::Struct) -> serde_json::Map<String, serde_json::Value> {
-    object.fields.into_iter().map(|(key, value)| (key, json(value))).collect()
-}
-
-/// Whole numbers come out as integers: protobuf's Struct only knows doubles, and providers want `5`, not `5.0`.
-fn json(value: prost_types::Value) -> serde_json::Value {
-    use prost_types::value::Kind;
-    /// Doubles hold every integer up to this one exactly.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
-        Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() <= EXACT => (number as i64).into(),
-        Some(Kind::NumberValue(number)) => number.into(),
-        Some(Kind::StringValue(text)) => text.into(),
-        Some(Kind::BoolValue(flag)) => flag.into(),
-        Some(Kind::StructValue(object)) => json_object(object).into(),
-        Some(Kind::ListValue(list)) => list.values.into_iter().map(json).collect(),
-    }
 }

@@ -1,19 +1,24 @@
-use super::super::samples::{USAGE, check_body, end, full, minimal, redactor};
+use super::super::answer::FinishReason;
+use super::super::error_class::ErrorClass;
+use super::super::request::Usage;
+use super::super::samples::{self, USAGE, check_body, end, full, minimal, redactor};
 use super::super::stream::tests::decode;
 use super::*;
+use crate::prompt::Reasoning;
 
 macro_rules! golden {
     ($name:literal) => {
-        include_str!(concat!("../../../tests/golden/anthropic/", $name))
+        include_str!(concat!("../../../tests/golden/wire/anthropic/", $name))
     };
 }
 
 const MODEL: &str = "claude-sonnet-4-5-20250929";
+const COUNTED: Usage = Usage { cached_input_tokens: 4, cache_write_tokens: 3, ..USAGE };
 
 #[test]
 fn requests_are_golden() {
-    check_body(&body("claude-sonnet-4-5", &full(), true), golden!("request.json"));
-    check_body(&body("claude-haiku-4-5", &minimal(), false), golden!("request_minimal.json"));
+    check_body(&body("claude-sonnet-4-5", &full(), true).body, golden!("request.json"));
+    check_body(&body("claude-haiku-4-5", &minimal(), false).body, golden!("request_minimal.json"));
 }
 
 #[test]
@@ -21,8 +26,14 @@ fn answers_are_read() {
     let expected = Completion {
         text: "Grüezi 🦀".to_owned(),
         finish: FinishReason::Stop,
-        usage: Some(USAGE),
+        reasoning: vec![Reasoning {
+            text: "hidden".to_owned(),
+            signature: Some("x".to_owned()),
+            ..Reasoning::default()
+        }],
+        usage: Some(COUNTED),
         model: Some(MODEL.to_owned()),
+        ..Completion::default()
     };
     assert_eq!(completion(golden!("answer.json").as_bytes(), &redactor()), Ok(expected));
     let refused = r#"{"type":"message","content":[],"stop_reason":"refusal","model":"m"}"#;
@@ -45,7 +56,7 @@ async fn a_stream_is_read_in_pieces_of_any_size() {
     for size in [1, 7, 64, bytes.len()] {
         let (texts, last) = decode(bytes, size, Events::new(redactor())).await;
         assert_eq!(texts, ["Grüezi", " 🦀"]);
-        assert_eq!(last, Ok(end(FinishReason::Stop, MODEL)));
+        assert_eq!(last, Ok(end(FinishReason::Stop, Some(COUNTED), MODEL)));
     }
 }
 
@@ -70,4 +81,56 @@ async fn an_error_inside_a_stream_is_reported_after_its_text() {
             message: "Overloaded".to_owned()
         })
     );
+}
+
+#[test]
+fn what_more_is_asked_is_golden_and_what_cannot_be_is_told() {
+    let check = |request: &ChatRequest, golden: &str, dropped: &[&str]| {
+        let sent = body("claude-sonnet-4-6", request, false);
+        check_body(&sent.body, golden);
+        assert_eq!(sent.dropped, dropped);
+    };
+    check(&samples::tools(), golden!("request_tools.json"), &[]);
+    check(
+        &samples::images(),
+        golden!("request_images.json"),
+        &["messages[0].parts[1].image.detail", "messages[0].parts[2].image.detail", "seed", "response_format"],
+    );
+    check(&samples::thinking(), golden!("request_thinking.json"), &["temperature", "top_p", "reasoning_budget_tokens"]);
+}
+
+#[tokio::test]
+async fn a_stream_says_what_the_whole_answer_says() {
+    let check = async |answer: &str, stream: &str| {
+        let whole = completion(answer.as_bytes(), &redactor()).unwrap();
+        samples::check_stream(&whole, stream, || Events::new(redactor())).await;
+        whole
+    };
+    let tools = check(golden!("answer_tools.json"), golden!("stream_tools.sse")).await;
+    assert_eq!(tools.finish, FinishReason::ToolCalls);
+    assert_eq!(tools.tool_calls, samples::calls_of_answers(None));
+    assert_eq!((tools.reasoning.len(), tools.text.as_str()), (1, "Let me look."));
+    let usage = Usage { cached_input_tokens: 64, cache_write_tokens: 16, reasoning_tokens: 40, ..Usage::new(100, 60) };
+    assert_eq!(tools.usage, Some(usage));
+    let refused = check(golden!("answer_refused.json"), golden!("stream_refused.sse")).await;
+    assert_eq!(
+        (refused.finish, refused.refusal.as_deref()),
+        (FinishReason::ContentFilter, Some("This looks like a request for malware."))
+    );
+}
+
+#[test]
+fn usage_that_cannot_be_true_is_not_believed() {
+    for (counts, expected) in [
+        (r#"{"input_tokens":3,"output_tokens":2}"#, Some(Usage::new(3, 2))),
+        (r#"{"input_tokens":-3,"output_tokens":2}"#, None),
+        (r#"{"input_tokens":3,"output_tokens":0.5}"#, None),
+        (r#"{"input_tokens":3,"cache_read_input_tokens":-1,"output_tokens":2}"#, None),
+        ("{}", None),
+        ("null", None),
+        ("7", None),
+    ] {
+        let answer = format!(r#"{{"type":"message","content":[],"stop_reason":"end_turn","usage":{counts}}}"#);
+        assert_eq!(completion(answer.as_bytes(), &redactor()).unwrap().usage, expected, "{answer}");
+    }
 }

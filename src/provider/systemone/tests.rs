@@ -5,7 +5,7 @@ use super::*;
 
 macro_rules! golden {
     ($name:literal) => {
-        include_str!(concat!("../../../tests/golden/systemone/", $name))
+        include_str!(concat!("../../../tests/golden/wire/systemone/", $name))
     };
 }
 

@@ -1,0 +1,163 @@
+//! Fields of the providers' own wire formats, which the one request form does not know: they go to their family as they
+//! are, and to no other.
+
+use serde_json::{Map, Value};
+
+/// Providers that speak one wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    OpenAi,
+    Anthropic,
+    Gemini,
+}
+
+impl Family {
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+
+    /// Its name in requests and in what is reported as dropped.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.as_str() == name)
+    }
+}
+
+/// For each family, fields that are merged into the body: objects field by field, all else replaced.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProviderOptions {
+    openai: Map<String, Value>,
+    anthropic: Map<String, Value>,
+    gemini: Map<String, Value>,
+}
+
+/// Names that options never replace, in any wire format: what is asked of whom, how the answer comes and how much of it
+/// there may be, since limits and budgets rest on that. `n` and `candidateCount` would pay for answers that nobody
+/// reads, `models` and `fallbacks` would have a gateway go to places that the plan does not list.
+const PROTECTED: [&str; 16] = [
+    "model",
+    "models",
+    "fallbacks",
+    "messages",
+    "system",
+    "contents",
+    "systemInstruction",
+    "system_instruction",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "maxOutputTokens",
+    "max_output_tokens",
+    "n",
+    "candidateCount",
+];
+
+/// The object of Gemini's body in which protected names stand as well.
+const NESTED: &str = "generationConfig";
+
+impl ProviderOptions {
+    /// Of one family.
+    pub fn of(family: Family, fields: Map<String, Value>) -> Self {
+        let mut options = Self::default();
+        *options.fields_mut(family) = fields;
+        options
+    }
+
+    pub fn fields(&self, family: Family) -> &Map<String, Value> {
+        match family {
+            Family::OpenAi => &self.openai,
+            Family::Anthropic => &self.anthropic,
+            Family::Gemini => &self.gemini,
+        }
+    }
+
+    pub fn fields_mut(&mut self, family: Family) -> &mut Map<String, Value> {
+        match family {
+            Family::OpenAi => &mut self.openai,
+            Family::Anthropic => &mut self.anthropic,
+            Family::Gemini => &mut self.gemini,
+        }
+    }
+
+    /// Merges the family's fields into its body; returns the paths of all that were not taken.
+    pub(super) fn merge(&self, family: Family, body: &mut Map<String, Value>) -> Vec<String> {
+        let mut dropped = Vec::new();
+        for other in Family::ALL {
+            for (name, value) in self.fields(other) {
+                let path = format!("provider_options.{}.{name}", other.as_str());
+                if other != family || PROTECTED.contains(&name.as_str()) {
+                    dropped.push(path);
+                    continue;
+                }
+                let mut value = value.clone();
+                if let (NESTED, Value::Object(fields)) = (name.as_str(), &mut value) {
+                    for name in PROTECTED {
+                        dropped.extend(fields.remove(name).map(|_| format!("{path}.{name}")));
+                    }
+                }
+                merge_field(body, name, value);
+            }
+        }
+        dropped
+    }
+}
+
+fn merge_field(body: &mut Map<String, Value>, name: &str, value: Value) {
+    match (body.get_mut(name), value) {
+        (Some(Value::Object(ours)), Value::Object(theirs)) => {
+            for (name, value) in theirs {
+                merge_field(ours, &name, value);
+            }
+        }
+        (_, value) => {
+            body.insert(name.to_owned(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn fields_are_merged_but_do_not_replace_the_request() {
+        let mut body = object(json!({"contents": [], "generationConfig": {"topP": 0.5, "seed": 1}}));
+        let fields = json!({
+            "model": "other", "contents": ["x"], "stream": true, "user": "u",
+            "generationConfig": {
+                "seed": 2, "thinkingConfig": {"thinkingBudget": 0}, "candidateCount": 8, "maxOutputTokens": 1_000_000,
+            },
+        });
+        let dropped = ProviderOptions::of(Family::Gemini, object(fields)).merge(Family::Gemini, &mut body);
+        let expected = json!({
+            "contents": [],
+            "generationConfig": {"topP": 0.5, "seed": 2, "thinkingConfig": {"thinkingBudget": 0}}, "user": "u",
+        });
+        assert_eq!(Value::Object(body), expected);
+        let path = |name: &str| format!("provider_options.gemini.{name}");
+        let expected =
+            ["model", "contents", "stream", "generationConfig.maxOutputTokens", "generationConfig.candidateCount"];
+        assert_eq!(dropped, expected.map(path));
+    }
+
+    #[test]
+    fn what_is_anothers_is_dropped_and_told() {
+        let mut options = ProviderOptions::of(Family::OpenAi, object(json!({"logit_bias": {"50256": -100}})));
+        *options.fields_mut(Family::Anthropic) = object(json!({"top_k": 5}));
+        let mut body = Map::new();
+        assert_eq!(options.merge(Family::Anthropic, &mut body), ["provider_options.openai.logit_bias"]);
+        assert_eq!(Value::Object(body), json!({"top_k": 5}));
+    }
+}
