@@ -157,7 +157,10 @@ async fn requests_and_calls_at_once_are_limited() {
     drop((one, two));
     let _ = ledger.enter(&caller, 2).unwrap();
     assert_eq!(ledger.remainder(&caller).requests, Some(1));
-    let Err(Refused::Requests { retry_after, .. }) = ledger.enter(&caller, 2) else { panic!("a batch of two") };
+    assert!(matches!(ledger.enter(&caller, 6), Err(Refused::Requests { retry_after: None, .. })), "never");
+    let Err(Refused::Requests { retry_after: Some(retry_after), .. }) = ledger.enter(&caller, 2) else {
+        panic!("a batch of two")
+    };
     advance(retry_after - Duration::from_millis(1)).await;
     assert!(ledger.enter(&caller, 2).is_err());
     advance(Duration::from_millis(1)).await;
