@@ -80,7 +80,7 @@ where
             tokio::select! {
                 biased;
                 answer = answer => answer,
-                why = Keys::ended(&caller) => Ok(status::unauthenticated(why).into_http()),
+                why = caller.ended() => Ok(status::unauthenticated(why).into_http()),
             }
         })
     }

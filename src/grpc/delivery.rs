@@ -17,7 +17,7 @@ use tonic::Status;
 use super::govern::Place;
 use super::pb;
 use super::status;
-use crate::govern::{Caller, Keys};
+use crate::govern::Caller;
 
 pub(super) type Event = Result<pb::CompleteEvent, Status>;
 
@@ -56,7 +56,7 @@ pub(super) fn deliver(
             () = sender.closed() => return,
             () = tokio::time::sleep_until((until + LATE).into()) => status::deadline("the answer was not being read"),
             () = cut_off.cancelled() => status::shutting_down(),
-            why = Keys::ended(&caller) => status::unauthenticated(why),
+            why = caller.ended() => status::unauthenticated(why),
         };
         // The caller may have gone meanwhile.
         let _ = ended.send(status);
