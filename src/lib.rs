@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! pb::RouteRequest / pb::CompleteRequest
+//!   | grpc::auth               govern::Caller: whose key, and what it may do
 //!   | grpc::convert            field violations, all at once
 //! prompt::Prompt               the user's newest words, bounded
 //!   | classify::ExactCache     an equal prompt before it: on to the cascade
@@ -81,6 +82,8 @@
 //!    with RESOURCE_EXHAUSTED.
 //! 10. Keys and prompts are in no log and no error. Prompts are remembered only where `[feedback]` is configured.
 //!     The audit log holds keyed hashes of prompts.
+//! 11. What a caller may not use is refused before it is embedded or sent. What a key may spend is reserved before a
+//!     request is sent and settled after it, in memory; the store is written beside it.
 
 pub mod app;
 pub mod calendar;

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 
 use super::access::{Access, access};
 use super::status;
-use crate::govern::{Caller, Keys};
+use crate::govern::{AuthMode, Caller, Keys};
 
 #[derive(Clone)]
 pub(super) struct Auth(pub(super) Keys);
@@ -33,7 +33,8 @@ pub(super) struct Authenticated<S> {
 
 impl Auth {
     fn admit(&self, request: &Request<Body>) -> Result<Caller, Status> {
-        let needed = access(request.uri().path());
+        let asked = self.0.config().mode == AuthMode::Required;
+        let needed = if asked { access(request.uri().path()) } else { Access::Open };
         if needed == Access::Open {
             return Ok(Caller::anyone());
         }
@@ -79,7 +80,7 @@ where
             tokio::select! {
                 biased;
                 answer = answer => answer,
-                why = Keys::ended(&caller) => Ok(status::unauthenticated(why).into_http()),
+                why = caller.ended() => Ok(status::unauthenticated(why).into_http()),
             }
         })
     }

@@ -18,7 +18,7 @@ use tracing::Instrument;
 use super::govern::Place;
 use super::pb;
 use super::status;
-use crate::govern::{Caller, Keys};
+use crate::govern::Caller;
 use crate::telemetry::step;
 
 pub(super) type Event = Result<pb::CompleteEvent, Status>;
@@ -58,7 +58,7 @@ pub(super) fn deliver(
             () = sender.closed() => return,
             () = tokio::time::sleep_until((until + LATE).into()) => status::deadline("the answer was not being read"),
             () = cut_off.cancelled() => status::shutting_down(),
-            why = Keys::ended(&caller) => status::unauthenticated(why),
+            why = caller.ended() => status::unauthenticated(why),
         };
         // The caller may have gone meanwhile.
         let _ = ended.send(status);

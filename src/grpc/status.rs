@@ -309,7 +309,8 @@ pub(super) fn forbidden(why: &Forbidden) -> Status {
 pub(super) fn refused(why: &Refused) -> Status {
     let message = why.to_string();
     match why {
-        Refused::Requests { retry_after, .. } => Reason::KeyRequests.overload(message, *retry_after),
+        Refused::Requests { retry_after: Some(retry_after), .. } => Reason::KeyRequests.overload(message, *retry_after),
+        Refused::Requests { retry_after: None, .. } => Reason::KeyRequests.status(Code::FailedPrecondition, message),
         Refused::Tokens { retry_after, .. } => Reason::KeyTokens.overload(message, *retry_after),
         Refused::Concurrency { .. } => Reason::KeyConcurrency.overload(message, RETRY_SOON),
         Refused::Money { retry_after: Some(retry_after), .. } => Reason::KeyMoney.overload(message, *retry_after),

@@ -166,7 +166,7 @@ async fn keys_are_made_changed_and_ended_by_an_admin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_kept_to_its_sets_and_routes() {
-    let provider = Scripted::start_with(|_, _| Script::completion("56")).await;
+    let provider = Scripted::start([Script::completion("56")]).await;
     let server = Setup::providers(&[provider.address()], "auth.mode = 'required'").start().await;
     let other = Some([SetName::new("other").unwrap()].into());
     let (_, elsewhere) = key(&server, KeyTerms { sets: other, ..routing() }).await;
@@ -189,7 +189,7 @@ async fn a_key_is_kept_to_its_sets_and_routes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_does_not_overspend() {
     // Each request may cost 10, and costs 2.
-    let provider = Scripted::start_with(|_, _| Script::completion("56")).await;
+    let provider = Scripted::start([Script::completion("56")]).await;
     let server = Setup::providers(&[provider.address()], PRICED).start().await;
     let limits = Limits { money_per_day: Some(Money::from_units(60.0)), ..Limits::default() };
     let (_, key) = key(&server, KeyTerms { limits, ..routing() }).await;
@@ -221,10 +221,7 @@ async fn a_burst_does_not_overspend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_key() {
-    let provider = Scripted::start_with(|_, _| {
-        Script::events([Step::Send(b"data: {\"choices\":[{\"delta\":{\"content\":\"so\"}}]}\n\n".to_vec()), Step::Hang])
-    })
-    .await;
+    let provider = Scripted::start([Script::events([Step::delta("so"), Step::Hang])]).await;
     let server = Setup::providers(&[provider.address()], PRICED).start().await;
     let limits = Limits { money_per_day: Some(Money::from_units(60.0)), max_concurrent: Some(1), ..Limits::default() };
     let (made, secret) = key(&server, KeyTerms { limits, ..routing() }).await;
@@ -255,12 +252,7 @@ async fn a_stream_ends_with_its_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_stream_tells_what_is_left_in_its_trailers() {
-    let provider = Scripted::start_with(|_, _| {
-        let piece = b"data: {\"choices\":[{\"delta\":{\"content\":\"56\"},\"finish_reason\":\"stop\"}]}\n\n".to_vec();
-        let usage = b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n".to_vec();
-        Script::events([Step::Send(piece), Step::Send(usage), Step::Send(b"data: [DONE]\n\n".to_vec())])
-    })
-    .await;
+    let provider = Scripted::start([Script::stream(&["56"])]).await;
     let server = Setup::providers(&[provider.address()], PRICED).start().await;
     let limits = Limits { money_per_day: Some(Money::from_units(60.0)), ..Limits::default() };
     let (_, secret) = key(&server, KeyTerms { limits, ..routing() }).await;
@@ -278,7 +270,7 @@ async fn a_whole_stream_tells_what_is_left_in_its_trailers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_wants_prices_and_a_request_within_it() {
-    let provider = Scripted::start_with(|_, _| Script::completion("56")).await;
+    let provider = Scripted::start([Script::completion("56")]).await;
     let server = Setup::providers(&[provider.address()], "auth.mode = 'required'").start().await;
     let limits = Limits { money_per_month: Some(Money::from_units(5.0)), ..Limits::default() };
     let (_, budgeted) = key(&server, KeyTerms { limits, ..routing() }).await;

@@ -61,7 +61,10 @@ impl Account {
             return Err(Refused::Concurrency { limit });
         }
         if let Some(limit) = limits.requests_per_minute {
-            let refused = |retry_after| Refused::Requests { limit, retry_after };
+            let refused = |wait| {
+                let retry_after = (requests <= limit).then_some(wait);
+                Refused::Requests { limit, needed: requests, retry_after }
+            };
             counts.requests.take(requests, limit, now.date).map_err(refused)?;
         }
         counts.under_way += 1;

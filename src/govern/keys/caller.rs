@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::SetOnce;
 
 use super::account::Account;
 use super::error::{Forbidden, Unauthenticated};
@@ -21,8 +21,8 @@ pub struct Caller(Option<Arc<Holder>>);
 pub(super) struct Holder {
     pub(super) key: VirtualKey,
     pub(super) account: Arc<Account>,
-    /// Cancelled when the key is revoked, expires or gets a new secret.
-    pub(super) ended: CancellationToken,
+    /// Set when the key is revoked, expires or gets a new secret.
+    pub(super) ended: Arc<SetOnce<Unauthenticated>>,
 }
 
 impl Caller {
@@ -83,14 +83,10 @@ impl Caller {
         }
     }
 
-    /// Waits until the key ends, and says how; for ever if it does not. `now` gives seconds since the Unix epoch.
-    pub async fn ended(&self, now: impl Fn() -> i64) -> Unauthenticated {
+    /// Waits until the key ends, and says how; for ever if it does not. No call outlives its key.
+    pub async fn ended(&self) -> Unauthenticated {
         match &self.0 {
-            Some(holder) => {
-                holder.ended.cancelled().await;
-                let expired = holder.key.terms.expires_at.is_some_and(|at| at <= now());
-                if expired { Unauthenticated::Expired } else { Unauthenticated::Revoked }
-            }
+            Some(holder) => *holder.ended.wait().await,
             None => std::future::pending().await,
         }
     }

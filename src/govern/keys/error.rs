@@ -53,8 +53,9 @@ pub enum Forbidden {
 /// He may, and has had his share.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("the key's {limit} requests a minute are used up")]
-    Requests { limit: u64, retry_after: Duration },
+    /// `retry_after` is `None` where it never would: a batch is larger than the limit.
+    #[error("the key's {limit} requests a minute do not hold {needed} more")]
+    Requests { limit: u64, needed: u64, retry_after: Option<Duration> },
     #[error("the key's {limit} tokens a minute are used up: this request may take {needed}")]
     Tokens { limit: u64, needed: u64, retry_after: Duration },
     #[error("as many requests of the key are under way as it is allowed: {limit}")]

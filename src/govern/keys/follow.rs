@@ -120,11 +120,6 @@ impl Keys {
         }
     }
 
-    /// Until a caller's key ends, which his calls under way do not outlive.
-    pub async fn ended(caller: &Caller) -> Unauthenticated {
-        caller.ended(unix_seconds).await
-    }
-
     /// What each key has spent today, in the order of their ids.
     pub fn spent_today(&self) -> Vec<(KeyId, crate::money::Money)> {
         let day = self.0.ledger.now().day;

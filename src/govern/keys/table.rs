@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::SetOnce;
 
 use super::account::Account;
 use super::caller::{Caller, Holder};
@@ -28,8 +28,8 @@ impl Table {
             let known = self.0.get(&key.id).filter(|known| known.hash == hash);
             // Not with another secret: whoever holds the old one is not known any more. Nor after an end, which need not
             // be one for good: an operator may have moved the date.
-            let ended = known.map(|known| known.holder.ended.clone()).filter(|ended| !ended.is_cancelled());
-            let ended = ended.unwrap_or_else(CancellationToken::new);
+            let ended = known.map(|known| known.holder.ended.clone()).filter(|ended| !ended.initialized());
+            let ended = ended.unwrap_or_else(|| Arc::new(SetOnce::new()));
             let account = account(&key.id);
             (key.id.clone(), Entry { hash, holder: Arc::new(Holder { key, account, ended }) })
         });
@@ -41,7 +41,8 @@ impl Table {
         for (id, entry) in &before.0 {
             let stays = self.0.get(id).is_some_and(|now| now.hash == entry.hash);
             if !stays {
-                entry.holder.ended.cancel();
+                // If it has ended already, that is why.
+                let _ = entry.holder.ended.set(Unauthenticated::Revoked);
             }
         }
     }
@@ -49,8 +50,8 @@ impl Table {
     /// Ends the calls of keys that are revoked or expired; `now` in seconds since the Unix epoch.
     pub(super) fn end_overdue(&self, now: i64) {
         for Entry { holder, .. } in self.0.values() {
-            if !holder.ended.is_cancelled() && ended(holder, now).is_some() {
-                holder.ended.cancel();
+            if let Some(why) = ended(holder, now).filter(|_| !holder.ended.initialized()) {
+                let _ = holder.ended.set(why);
             }
         }
     }
