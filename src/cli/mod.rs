@@ -5,6 +5,7 @@ mod building;
 mod doctor;
 mod eval;
 pub mod model;
+mod policy_args;
 pub mod progress;
 mod references;
 mod reindex;

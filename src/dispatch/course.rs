@@ -39,8 +39,8 @@ pub(super) struct Leg {
 impl Course {
     pub(super) fn new(plan: &Plan, bounds: Bounds, now: Instant) -> Self {
         let most = usize::try_from(bounds.max_attempts.max(1)).unwrap_or(usize::MAX);
-        let targets: Vec<_> = plan.targets.iter().take(most).cloned().collect();
-        let refused = plan.refused.clone();
+        let targets: Vec<_> = plan.targets().iter().take(most).cloned().collect();
+        let refused = plan.refused().to_vec();
         let attempts = Vec::with_capacity(targets.len());
         Self { bounds, began: now, targets: targets.into_iter(), refused, attempts, rejected: false }
     }
@@ -124,7 +124,7 @@ mod tests {
 
     fn plan(names: &[&str]) -> Plan {
         let target = |name: &&str| Arc::new(Target::new(TargetName::new(name).unwrap(), "p", "m"));
-        Plan { targets: names.iter().map(target).collect(), refused: Vec::new() }
+        Plan::unjudged(names.iter().map(target))
     }
 
     fn course(names: &[&str], seconds: u32, attempt_timeout: Option<Duration>, now: Instant) -> Course {

@@ -1,5 +1,6 @@
 //! Plans carried out against scripted providers on loopback.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use super::*;
 use crate::prompt::Message;
 use crate::provider::scripted::{Script, Scripted, Step};
 use crate::provider::{ChatRequest, FinishReason, Kind, ProviderConfig, Providers, Usage};
-use crate::reference::TargetName;
-use crate::routing::{Plan, Target};
+use crate::reference::{Route, RouteName, SetName, TargetName};
+use crate::routing::{Asked, DataPolicy, Plan, RoutingConfig, RoutingTable, Size, Target};
 
 /// Long enough for a loopback call on a busy machine, short enough to wait for.
 const SOON: Duration = Duration::from_millis(500);
@@ -26,16 +27,17 @@ struct World {
 
 /// `t0` is answered by the first script, `t1` by the second, and so on.
 async fn world(config: DispatchConfig, scripts: impl IntoIterator<Item = Script>) -> World {
-    let (mut servers, mut providers, mut plan) = (Vec::new(), Vec::new(), Plan::default());
+    let (mut servers, mut providers, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for (position, script) in scripts.into_iter().enumerate() {
         let server = Scripted::start([script]).await;
         let (provider, base_url) = (format!("p{position}"), Some(server.url("/v1")));
         let configured = ProviderConfig { base_url, ..ProviderConfig::new(provider.clone(), Kind::OpenAi) };
         providers.push((provider.clone(), configured.build(&|_| None).unwrap()));
         let name = TargetName::new(&format!("t{position}")).unwrap();
-        plan.targets.push(Arc::new(Target { region: Some("eu".to_owned()), ..Target::new(name, provider, "m") }));
+        targets.push(Arc::new(Target { region: Some("eu".to_owned()), ..Target::new(name, provider, "m") }));
         servers.push(server);
     }
+    let plan = Plan::unjudged(targets);
     World { servers, dispatcher: Dispatcher::new(Providers::new(providers), config), plan }
 }
 
@@ -101,7 +103,7 @@ async fn fails_over(config: DispatchConfig, scripts: &[Script], expected: &[&str
     let (text, end) = streamed.read(LONG).await;
     let Ok(DispatchEvent::End { attempts, target, .. }) = end else { panic!("{end:?}") };
     assert_eq!((text.as_str(), summary(&attempts)), ("good", strings(expected)));
-    assert_eq!(Some(&target), streamed.plan.targets.last());
+    assert_eq!(Some(&target), streamed.plan.targets().last());
     for world in [&unary, &streamed] {
         assert_eq!(world.requests(), vec![1; world.servers.len()], "one call a target, in order, and no more");
     }
@@ -155,8 +157,9 @@ async fn a_target_that_hangs_leaves_time_for_the_next() {
 #[tokio::test]
 async fn an_unreachable_or_unconfigured_provider_is_passed_over() {
     let mut world = world(quick(), [Script::hang(), Script::hang(), Script::completion("good")]).await;
-    let nowhere = Target { provider: "nobody".to_owned(), ..(*world.plan.targets[0]).clone() };
-    world.plan.targets[0] = Arc::new(nowhere);
+    let nowhere = Target { provider: "nobody".to_owned(), ..(*world.plan.targets()[0]).clone() };
+    let others = world.plan.targets().iter().skip(1).cloned();
+    world.plan = Plan::unjudged(std::iter::once(Arc::new(nowhere)).chain(others).collect::<Vec<_>>());
     world.servers.remove(1);
     tokio::task::yield_now().await;
     let attempts = world.complete(LONG).await.unwrap().attempts;
@@ -288,7 +291,7 @@ async fn a_stream_without_an_event_goes_on_to_the_next_target() {
 async fn each_attempt_is_announced() {
     let world = world(quick(), [Script::error(500, ""), Script::stream(&["a", "b"])]).await;
     let events: Vec<_> = world.stream(LONG).map(|event| event.unwrap()).collect().await;
-    let announced = |position: usize| DispatchEvent::Attempting { target: world.plan.targets[position].clone() };
+    let announced = |position: usize| DispatchEvent::Attempting { target: world.plan.targets()[position].clone() };
     let text = |text: &str| DispatchEvent::Text(text.to_owned());
     assert_eq!(events[..4], [announced(0), announced(1), text("a"), text("b")]);
     let DispatchEvent::End { model, usage, .. } = &events[4] else { panic!("{:?}", events[4]) };
@@ -323,10 +326,27 @@ async fn a_dropped_stream_closes_the_call() {
 
 #[tokio::test]
 async fn the_demo_answers_a_plan_without_targets() {
-    let catalogue = crate::routing::Catalogue::new(&crate::routing::RoutingConfig::default()).unwrap();
+    let plan = demo_plan();
     let dispatcher = Dispatcher::new(Providers::new([]), DispatchConfig::default());
-    let answer =
-        dispatcher.complete(&catalogue.plan(None, &[]), &request(), Instant::now() + LONG, None).await.unwrap();
+    let answer = dispatcher.complete(&plan, &request(), Instant::now() + LONG, None).await.unwrap();
     assert!(answer.completion.text.contains("demo"), "{}", answer.completion.text);
     assert_eq!(summary(&answer.attempts), ["demo=ok"]);
+}
+
+/// As routing makes it where no target is configured.
+fn demo_plan() -> Plan {
+    let table = RoutingTable::new(&RoutingConfig::default()).unwrap();
+    let (set, route) = (SetName::new("s").unwrap(), Route::named(RouteName::new("r").unwrap()));
+    let (policy, needs) = (DataPolicy::default(), BTreeSet::new());
+    let asked = Asked {
+        set: &set,
+        route: &route,
+        pin: None,
+        policy: &policy,
+        needs: &needs,
+        size: Size::default(),
+        affinity: None,
+        lot: 0,
+    };
+    table.plan(&asked, Instant::now())
 }

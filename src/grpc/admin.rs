@@ -6,9 +6,9 @@ use std::time::Instant;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use super::pb;
 use super::status::{Reason, from_build};
 use super::violation::{Violations, field, name};
+use super::{convert, pb};
 use crate::embed::EmbedQueue;
 use crate::publish::{BuildRequest, LiveSets, Operation, Operations};
 use crate::reference::SetName;
@@ -105,8 +105,9 @@ impl pb::admin_service_server::AdminService for AdminService {
     }
 
     async fn list_targets(&self, _: Request<pb::ListTargetsRequest>) -> Answer<pb::ListTargetsResponse> {
+        let currency = self.routing.currency();
         Ok(Response::new(pb::ListTargetsResponse {
-            targets: self.routing.targets().iter().map(|target| target.as_ref().into()).collect(),
+            targets: self.routing.targets().iter().map(|target| convert::target(target, currency)).collect(),
             default_targets: self.routing.default_targets().iter().map(ToString::to_string).collect(),
         }))
     }

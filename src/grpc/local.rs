@@ -15,6 +15,6 @@ impl LocalRouter {
     }
 
     pub async fn route(&self, request: pb::RouteRequest) -> Result<pb::RouteResponse, Status> {
-        self.0.route_one(request, None).await
+        self.0.route_one(request, None, None).await
     }
 }

@@ -1,5 +1,6 @@
 //! RouterService: decide, and carry the decision out.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,20 +10,21 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::admission::Admission;
-use super::convert::{self, Classification};
+use super::convert::{self, Classification, Limits, Routing};
 use super::delivery::{self, Terms};
 use super::status::{self, from_embed};
 use super::{deadline, pb};
-use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose};
+use crate::classify::{Cascade, ClassifyOptions, Decision, LlmAccess, Purpose};
 use crate::dispatch::Dispatcher;
 use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
+use crate::provider::{Capability, ChatRequest};
 use crate::publish::LiveSets;
 use crate::reference::{SetName, Snapshot, TargetName};
-use crate::routing::{Plan, RoutingTable};
+use crate::routing::{Asked, Bulk, DataPolicy, Plan, RoutingTable, TokenCounter};
 
 /// Most prompts in one RouteBatch.
 const MAX_BATCH: usize = 1_000;
@@ -37,6 +39,7 @@ pub struct RouterParts {
     pub cascade: Cascade,
     pub learning: Learning,
     pub routing: Arc<RoutingTable>,
+    pub tokens: TokenCounter,
     pub dispatcher: Dispatcher,
     pub default_set: SetName,
     /// Longest input of a request in bytes.
@@ -68,9 +71,14 @@ impl RouterService {
         purpose: Purpose,
     ) -> Result<Decision, Status> {
         let snapshot = self.snapshot(request)?;
+        let llm = match request.allow_llm {
+            false => LlmAccess::NotAllowed,
+            true if self.0.routing.permits_llm(&snapshot.set, &request.policy).is_err() => LlmAccess::NotPermitted,
+            true => LlmAccess::Allowed,
+        };
         let options = ClassifyOptions {
             neighbours: request.neighbours,
-            allow_llm: request.allow_llm,
+            llm,
             target_accuracy: request.target_accuracy,
             deadline,
             purpose,
@@ -96,20 +104,45 @@ impl RouterService {
         })
     }
 
-    /// `None` if no route applies.
-    fn plan(&self, decision: &Decision, pin: Option<&TargetName>) -> Option<Plan> {
-        decision.route().map(|route| self.0.routing.plan(&decision.snapshot.set, route, pin))
+    /// What requests are held against.
+    fn limits(&self) -> Limits<'_> {
+        Limits { max_bytes: self.0.max_prompt_bytes, known: self.0.routing.known() }
     }
 
+    /// `None` if no route applies. Tokens are counted only where a target might be too small.
+    async fn plan(&self, decision: &Decision, errand: Errand<'_>) -> Option<Plan> {
+        let (set, route) = (&decision.snapshot.set, decision.route()?);
+        let bulk = Bulk::of(errand.chat);
+        let enough = self.0.routing.fits_all(set, route, bulk.max_output_tokens);
+        let asked = Asked {
+            set,
+            route,
+            pin: errand.pin,
+            policy: errand.policy,
+            needs: &errand.needs,
+            size: self.0.tokens.size(&bulk, enough).await,
+            affinity: errand.affinity,
+            // The random half of the id.
+            lot: decision.id.as_u64_pair().1,
+        };
+        Some(self.0.routing.plan(&asked, Instant::now()))
+    }
+
+    /// `caller`: the policy of whoever asks, beside that of the request.
     pub(super) async fn route_one(
         &self,
         request: pb::RouteRequest,
+        caller: Option<&DataPolicy>,
         deadline: Option<Instant>,
     ) -> Result<pb::RouteResponse, Status> {
-        let request = convert::classification(request, self.0.max_prompt_bytes)?;
-        let decision = self.decide(&request, deadline, Purpose::Answer).await?;
-        let plan = self.plan(&decision, None).as_ref().map(pb::Plan::from);
-        Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, request.explain)), plan })
+        let mut request = convert::routing(request, self.limits())?;
+        add_policy(&mut request.classification, caller);
+        let Routing { classification, chat, needs } = request;
+        let decision = self.decide(&classification, deadline, Purpose::Answer).await?;
+        let errand = Errand { chat: &chat, policy: &classification.policy, needs, pin: None, affinity: None };
+        let plan = in_time(deadline, self.plan(&decision, errand)).await?;
+        let plan = plan.as_ref().map(pb::Plan::from);
+        Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, classification.explain)), plan })
     }
 
     /// A request without a deadline gets the configured one.
@@ -124,7 +157,14 @@ impl RouterService {
         deadline: Option<Instant>,
     ) -> Result<(Decision, Plan), Status> {
         let decision = self.decide(&request.classification, deadline, Purpose::Completion).await?;
-        match self.plan(&decision, request.pin_target.as_ref()) {
+        let errand = Errand {
+            chat: &request.chat,
+            policy: &request.classification.policy,
+            needs: request.chat.needs(),
+            pin: request.pin_target.as_ref(),
+            affinity: request.affinity_key.as_deref(),
+        };
+        match in_time(deadline, self.plan(&decision, errand)).await? {
             Some(plan) => Ok((decision, plan)),
             None => Err(status::no_route(&decision)),
         }
@@ -136,15 +176,16 @@ impl pb::router_service_server::RouterService for RouterService {
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteResponse> {
         let _place = self.enter()?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
-        let response = self.route_one(request, deadline).await?;
+        let (metadata, extensions, request) = request.into_parts();
+        let response = self.route_one(request, caller_policy(&extensions), deadline).await?;
         Ok(echo_request_id(&metadata, Response::new(response)))
     }
 
     async fn route_batch(&self, request: Request<pb::RouteBatchRequest>) -> Answer<pb::RouteBatchResponse> {
         let _place = self.enter()?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
+        let caller = caller_policy(&extensions);
         let count = request.requests.len();
         if count == 0 || count > MAX_BATCH {
             return Err(super::violation::field(
@@ -154,7 +195,7 @@ impl pb::router_service_server::RouterService for RouterService {
         }
         let results = stream::iter(request.requests)
             .map(|request| async move {
-                let result = match self.route_one(request, deadline).await {
+                let result = match self.route_one(request, caller, deadline).await {
                     Ok(response) => pb::route_result::Result::Response(response),
                     Err(status) => pb::route_result::Result::Error(status::to_message(&status)),
                 };
@@ -169,8 +210,9 @@ impl pb::router_service_server::RouterService for RouterService {
     async fn complete(&self, request: Request<pb::CompleteRequest>) -> Answer<pb::CompleteResponse> {
         let _place = self.enter()?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
-        let request = convert::completion(request, self.0.max_prompt_bytes)?;
+        let (metadata, extensions, request) = request.into_parts();
+        let mut request = convert::completion(request, self.limits())?;
+        add_policy(&mut request.classification, caller_policy(&extensions));
         let (decision, plan) = self.prepare(&request, deadline).await?;
         let dispatched = self
             .0
@@ -202,8 +244,9 @@ impl pb::router_service_server::RouterService for RouterService {
     async fn complete_stream(&self, request: Request<pb::CompleteRequest>) -> Answer<Self::CompleteStreamStream> {
         let place = self.enter()?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
-        let request = convert::completion(request, self.0.max_prompt_bytes)?;
+        let (metadata, extensions, request) = request.into_parts();
+        let mut request = convert::completion(request, self.limits())?;
+        add_policy(&mut request.classification, caller_policy(&extensions));
         let (decision, plan) = self.prepare(&request, deadline).await?;
         let decided = pb::Decision::of(&decision, request.classification.explain);
         let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
@@ -219,6 +262,38 @@ impl pb::router_service_server::RouterService for RouterService {
         let terms = Terms { until, cut_off: self.0.cut_off.clone(), place };
         let stream = delivery::deliver(events, terms, &self.0.tasks);
         Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))
+    }
+}
+
+/// What a decision is to be planned for.
+struct Errand<'a> {
+    chat: &'a ChatRequest,
+    policy: &'a DataPolicy,
+    needs: BTreeSet<Capability>,
+    pin: Option<&'a TargetName>,
+    affinity: Option<&'a str>,
+}
+
+/// The policy of the caller's key, where a layer before has found one.
+fn caller_policy(extensions: &Extensions) -> Option<&DataPolicy> {
+    extensions.get()
+}
+
+/// Both policies hold.
+fn add_policy(classification: &mut Classification, caller: Option<&DataPolicy>) {
+    if let Some(caller) = caller {
+        classification.policy = classification.policy.and(caller);
+    }
+}
+
+/// Ends with the deadline: counting the tokens of a long prompt takes a while, and others may be before it.
+async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
+    match deadline {
+        Some(deadline) => {
+            let done = tokio::time::timeout_at(deadline.into(), work).await;
+            done.map_err(|_| status::deadline("the prompt's tokens were counted"))
+        }
+        None => Ok(work.await),
     }
 }
 

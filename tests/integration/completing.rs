@@ -265,9 +265,13 @@ async fn every_violated_field_is_named() {
         seed: None,
         response_schema: Some(pb::ResponseSchema { name: "a b".to_owned(), schema: None }),
         provider_options: None,
+        data_policy: Some(pb::DataPolicy { allowed_regions: vec!["eu-wst".to_owned()], ..Default::default() }),
+        affinity_key: "k".repeat(257),
     };
     let expected = [
         "input",
+        "data_policy.allowed_regions",
+        "affinity_key",
         "reference_set",
         "options.max_neighbours",
         "pin_target",

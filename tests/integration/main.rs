@@ -39,5 +39,6 @@ mod publishing;
 mod python;
 mod reflection;
 mod routing;
+mod rules;
 mod shutdown;
 mod streaming;

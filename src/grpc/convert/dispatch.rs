@@ -3,6 +3,7 @@
 use super::super::pb;
 use super::span;
 use crate::dispatch::{Attempt, DispatchEvent, Dispatched, Error, Outcome};
+use crate::money::Currency;
 use crate::provider::{FinishReason, Usage};
 use crate::routing::{Plan, Refusal, Target};
 
@@ -13,21 +14,44 @@ impl From<&Target> for pb::Target {
             provider: target.provider.clone(),
             model: target.model.clone(),
             region: target.region.clone().unwrap_or_default(),
+            ..Self::default()
         }
+    }
+}
+
+/// With all that operators are told of a target.
+pub(crate) fn target(target: &Target, currency: &Currency) -> pb::Target {
+    pb::Target {
+        certifications: target.certifications.iter().cloned().collect(),
+        retention: target.retention.map(span),
+        capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
+        max_context_tokens: target.max_context_tokens,
+        prices: target.prices.map(|prices| pb::TargetPrices {
+            input: prices.input,
+            output: prices.output,
+            cached_input: prices.cached_input,
+            cache_write: prices.cache_write,
+            currency: currency.to_string(),
+        }),
+        ..target.into()
     }
 }
 
 impl From<&Refusal> for pb::Refusal {
     fn from(refusal: &Refusal) -> Self {
-        Self { target: refusal.target.to_string(), reason: refusal.reason.to_string() }
+        Self {
+            target: refusal.target.to_string(),
+            reason: refusal.reason.to_string(),
+            reason_code: refusal.reason.code().to_owned(),
+        }
     }
 }
 
 impl From<&Plan> for pb::Plan {
     fn from(plan: &Plan) -> Self {
         Self {
-            targets: plan.targets.iter().map(|target| target.as_ref().into()).collect(),
-            refused: plan.refused.iter().map(Into::into).collect(),
+            targets: plan.targets().iter().map(|target| target.as_ref().into()).collect(),
+            refused: plan.refused().iter().map(Into::into).collect(),
         }
     }
 }
@@ -44,6 +68,7 @@ impl From<&Attempt> for pb::Attempt {
                 provider: attempt.provider.clone(),
                 model: attempt.model.clone(),
                 region: attempt.region.clone().unwrap_or_default(),
+                ..pb::Target::default()
             }),
             outcome: outcome.to_owned(),
             message,
