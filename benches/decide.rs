@@ -14,7 +14,7 @@ use std::time::Duration;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use semroute::classify::{CacheConfig, Cascade, ClassifyOptions, ExactCache, Purpose, vote};
+use semroute::classify::{CacheConfig, Cascade, ClassifyOptions, ExactCache, LlmAccess, Purpose, vote};
 use semroute::embed::{
     BatchLimits, BertSource, CandleBert, EmbedError, EmbedQueue, EmbedWorkers, Embedder, Embedding, Encoder,
     EncoderConfig, Precision, QueueConfig, TextTokeniser,
@@ -162,7 +162,7 @@ fn cached_decisions(c: &mut Criterion) {
     let cascade = Cascade::new(queue, None).caching(ExactCache::new(&CacheConfig::default(), served));
     let options = ClassifyOptions {
         neighbours: 5,
-        allow_llm: true,
+        llm: LlmAccess::Allowed,
         deadline: None,
         purpose: Purpose::Answer,
         target_accuracy: None,

@@ -25,7 +25,7 @@ use futures_util::{StreamExt, stream};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use semroute::classify::{Cascade, ClassifyOptions, Decision, LlmConfig, LlmStage, Purpose, VOTERS};
+use semroute::classify::{Cascade, ClassifyOptions, Decision, LlmAccess, LlmConfig, LlmStage, Purpose, VOTERS};
 use semroute::embed::{
     BatchLimits, BertSource, EmbedQueue, EmbedWorkers, Embedder, Embedding, Encoder, EncoderConfig, Precision,
     QueueConfig, TextTokeniser,
@@ -139,7 +139,7 @@ impl Simulation {
         let prompt = Prompt::from_text(&row.text, 1 << 20).expect("a prompt");
         let options = ClassifyOptions {
             neighbours: 5,
-            allow_llm: true,
+            llm: LlmAccess::Allowed,
             deadline: None,
             purpose: Purpose::Answer,
             target_accuracy: None,

@@ -24,6 +24,7 @@ use crate::model::{self, ModelError, ModelFiles, PullOptions, Registry, SharedPr
 use crate::provider::Providers;
 use crate::publish::{BuildError, Builder, IndexFolder, LiveSets, is_half_taken, sync_files};
 use crate::reference::{FileError, NameError, SetName, SnapshotCell, Store, StoreError, read_directory};
+use crate::routing::routes_without_llm;
 use crate::store::SqliteStore;
 use crate::telemetry::chain;
 
@@ -169,7 +170,7 @@ impl App {
         let builder = embedding.builder(&config, Arc::clone(&store));
         let live = LiveSets::new(Arc::clone(&store), builder.clone(), SnapshotCell::default());
         let llm = match &config.llm {
-            Some(llm) => Some(Arc::new(llm_stage(&providers, llm)?)),
+            Some(llm) => Some(Arc::new(llm_stage(&providers, llm, &config)?)),
             None => None,
         };
         if let Some(llm) = &llm {
@@ -240,10 +241,10 @@ async fn open_audit(config: AuditConfig, data_dir: PathBuf) -> Result<Audit, Sta
     Ok(opened.map_err(|_| StartError::AuditPanicked)??)
 }
 
-fn llm_stage(providers: &Providers, config: &LlmConfig) -> Result<LlmStage, StartError> {
-    let provider = providers.get(&config.provider);
-    let provider = provider.ok_or_else(|| StartError::LlmProvider(config.provider.clone()))?;
-    Ok(LlmStage::new(Arc::clone(provider), config.clone()))
+fn llm_stage(providers: &Providers, llm: &LlmConfig, config: &Config) -> Result<LlmStage, StartError> {
+    let provider = providers.get(&llm.provider);
+    let provider = provider.ok_or_else(|| StartError::LlmProvider(llm.provider.clone()))?;
+    Ok(LlmStage::new(Arc::clone(provider), llm.clone()).kept_from(routes_without_llm(&config.routing())))
 }
 
 /// Takes sets of the configured folder into the store that it does not have yet, or not yet wholly; returns their names.

@@ -19,7 +19,8 @@
 //!   | semroute_decision        the snapshot's decision model: routes with probabilities, confidence, scope
 //!   | classify::Cascade        the policy's threshold; if unsure the LLM stage; else the set's policy
 //! classify::Decision  -------> pb::RouteResponse
-//!   | routing::RoutingTable    ordered targets, and those refused
+//!   | routing::TokenCounter    only where a target might be too small
+//!   | routing::RoutingTable    rules first, then the order: targets, and those refused
 //! routing::Plan
 //!   | dispatch::Dispatcher     one deadline, one retry budget, breakers; failover until the first text
 //! dispatch::Dispatched ------> pb::CompleteResponse | stream of pb::CompleteEvent
@@ -49,7 +50,7 @@
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `money`, `provider` | |
 //! | `govern` | `classify`, `money` | fs4, hdrhistogram |
-//! | `routing` | `reference`, `provider` | |
+//! | `routing` | `reference`, `provider`, `money` | bpe_openai (only `routing/tokens.rs`) |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index`, `decision` | |
 //! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`), pulp |
@@ -77,7 +78,8 @@
 //!    unless nothing else waits and the others are idle.
 //! 6. A deadline is received, shortened and passed on. Work whose caller has gone is dropped before it costs anything.
 //! 7. After the first text has reached the client there is no failover; the stream ends with a status that says so.
-//! 8. What a plan does not list is never tried.
+//! 8. What a plan does not list is never tried, and a plan lists only what every rule has let pass: no retry and no hedge
+//!    leaves it. The LLM stage's own call obeys the same rules.
 //! 9. An LLM stage that fails, or is over its budget, degrades, and the answer says so. Overload is refused at once
 //!    with RESOURCE_EXHAUSTED.
 //! 10. Keys and prompts are in no log and no error. Prompts are remembered only where `[feedback]` is configured.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,9 +126,52 @@ impl Prices {
 /// Of a million tokens.
 const MAX_PRICE: f64 = 1e6;
 
+/// What prices and amounts are in: a code of ISO 4217, three capital letters. Default: `USD`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Currency(Arc<str>);
+
+impl Currency {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Currency {
+    fn default() -> Self {
+        Self("USD".into())
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("is {0:?}, must be a currency's three capital letters, for example \"USD\"")]
+pub struct NoCurrency(String);
+
+impl TryFrom<String> for Currency {
+    type Error = NoCurrency;
+
+    fn try_from(code: String) -> Result<Self, NoCurrency> {
+        let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        if is_code { Ok(Self(code.into())) } else { Err(NoCurrency(code)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_currency_is_three_capital_letters() {
+        let read = |code: &str| Currency::try_from(code.to_owned());
+        assert_eq!(read("USD"), Ok(Currency::default()));
+        assert!(["", "usd", "US", "EURO", "E1R", "ÄÖ"].into_iter().all(|code| read(code).is_err()));
+    }
 
     #[test]
     fn tokens_cost_what_the_list_says() {

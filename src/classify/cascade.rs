@@ -23,11 +23,21 @@ use crate::telemetry::step;
 pub struct ClassifyOptions {
     /// Neighbours to show as evidence.
     pub neighbours: usize,
-    pub allow_llm: bool,
+    pub llm: LlmAccess,
     pub deadline: Option<Instant>,
     pub purpose: Purpose,
     /// Accuracy wanted of what is decided without the LLM stage, in [0, 1]; `None`: as the set's policy says.
     pub target_accuracy: Option<f32>,
+}
+
+/// Whether the LLM stage may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LlmAccess {
+    Allowed,
+    /// The request does not want it.
+    NotAllowed,
+    /// A data policy does not let the prompt go there.
+    NotPermitted,
 }
 
 /// What the decision is for, and so what the LLM stage has to leave time for: it is optional, and must not cost the
@@ -182,10 +192,14 @@ impl Cascade {
             return (LlmOutcome::NotNeeded, None);
         }
         let Some(llm) = &self.llm else { return (LlmOutcome::NotConfigured, None) };
-        if !options.allow_llm {
-            return (LlmOutcome::NotAllowed, None);
-        }
         let candidates = shortlist(evidence);
+        match options.llm {
+            LlmAccess::NotAllowed => return (LlmOutcome::NotAllowed, None),
+            // Not even for a verdict that is kept: it would tell that somebody else sent the same.
+            LlmAccess::NotPermitted => return (LlmOutcome::NotPermitted, None),
+            LlmAccess::Allowed if llm.is_kept_from(snapshot, &candidates) => return (LlmOutcome::NotPermitted, None),
+            LlmAccess::Allowed => {}
+        }
         let deadline = options.deadline.map(|deadline| options.purpose.llm_deadline(deadline, Instant::now()));
         let span = step!("llm");
         let chosen = llm.choose(&prompt.text(), snapshot, &candidates, deadline).instrument(span.clone()).await;

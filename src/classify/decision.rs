@@ -58,10 +58,12 @@ pub enum LlmOutcome {
     OverConcurrency,
     /// What it may spend a day was spent or reserved.
     OverSpend,
+    /// A data policy does not let the prompt go there.
+    NotPermitted,
 }
 
 impl LlmOutcome {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotNeeded,
         Self::NotConfigured,
         Self::NotAllowed,
@@ -74,6 +76,7 @@ impl LlmOutcome {
         Self::OverRate,
         Self::OverConcurrency,
         Self::OverSpend,
+        Self::NotPermitted,
     ];
 
     /// The cap of the budget that kept the stage from being asked.
@@ -96,7 +99,8 @@ impl LlmOutcome {
             | Self::OverShare
             | Self::OverRate
             | Self::OverConcurrency
-            | Self::OverSpend => false,
+            | Self::OverSpend
+            | Self::NotPermitted => false,
         }
     }
 
@@ -114,6 +118,7 @@ impl LlmOutcome {
             Self::OverRate => "over_rate",
             Self::OverConcurrency => "over_concurrency",
             Self::OverSpend => "over_spend",
+            Self::NotPermitted => "not_permitted",
         }
     }
 }
@@ -226,6 +231,7 @@ impl Decision {
             LlmOutcome::OverRate => "the LLM stage is over its budget: its calls a second are used up",
             LlmOutcome::OverConcurrency => "the LLM stage is over its budget: too many calls are under way",
             LlmOutcome::OverSpend => "the LLM stage is over its budget: what it may spend a day is spent",
+            LlmOutcome::NotPermitted => "a data policy keeps the prompt from the LLM stage",
         };
         let outcome = match self.stage {
             Stage::Embedding | Stage::Llm => String::new(),

@@ -6,6 +6,7 @@ mod question;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use super::budget::{Budget, Cap};
 use super::verdict::{self, NoVerdict, Verdict};
 use crate::money::Money;
 use crate::provider::{self, Provider, Usage};
-use crate::reference::{RouteIndex, Snapshot};
+use crate::reference::{RouteIndex, RouteName, SetName, Snapshot};
 
 /// Why the stage has no verdict.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -67,6 +68,8 @@ pub struct LlmStage {
     provider: Arc<dyn Provider>,
     config: LlmConfig,
     budget: Budget,
+    /// Routes whose prompts it must not see.
+    kept_from: HashSet<(SetName, RouteName)>,
     verdicts: Cache<[u8; 32], Answered>,
 }
 
@@ -74,7 +77,20 @@ impl LlmStage {
     pub fn new(provider: Arc<dyn Provider>, config: LlmConfig) -> Self {
         let verdicts = Cache::builder().max_capacity(config.cache_entries).time_to_live(config.cache_ttl).build();
         let budget = Budget::new(&config.budget);
-        Self { provider, config, budget, verdicts }
+        Self { provider, config, budget, kept_from: HashSet::new(), verdicts }
+    }
+
+    /// It is not asked about a prompt that may belong to one of these routes.
+    #[must_use]
+    pub fn kept_from(self, routes: impl IntoIterator<Item = (SetName, RouteName)>) -> Self {
+        Self { kept_from: routes.into_iter().collect(), ..self }
+    }
+
+    /// Whether any of the likely routes is one whose prompts it must not see.
+    pub(super) fn is_kept_from(&self, snapshot: &Snapshot, candidates: &[RouteIndex]) -> bool {
+        let mut routes = candidates.iter().filter_map(|route| snapshot.route(*route));
+        !self.kept_from.is_empty()
+            && routes.any(|route| self.kept_from.contains(&(snapshot.set.clone(), route.name.clone())))
     }
 
     pub fn budget(&self) -> &Budget {

@@ -19,7 +19,7 @@ mod weigh;
 pub use budget::{Budget, BudgetConfig, BudgetStats, Cap, follow_spend};
 pub use byte_size::{ByteSize, NoByteSize};
 pub use cache::{CacheConfig, CacheStats, ExactCache};
-pub use cascade::{Cascade, ClassifyOptions, Purpose};
+pub use cascade::{Cascade, ClassifyOptions, LlmAccess, Purpose};
 pub use decision::{Decision, LlmOutcome, Stage, Timings};
 pub use evidence::{Evidence, Judged};
 pub use judge::{Doubt, Measure};

@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod key;
 pub mod model;
+mod policy_args;
 pub mod progress;
 mod references;
 mod reindex;

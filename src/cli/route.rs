@@ -12,6 +12,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 
 use super::building::BuildBar;
+use super::policy_args::PolicyArgs;
 use super::progress::{ModelProgress, note};
 use super::tls::TlsArgs;
 use super::{CommandError, Exit, print};
@@ -35,7 +36,8 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// the same store. A server that asks for keys is sent the one in the environment variable SEMROUTE_KEY.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  semroute route \"Why does my loop never end?\"\n  \
-    git diff | semroute route --json -\n  semroute route --set support --neighbours 10 \"Where is my parcel?\"")]
+    git diff | semroute route --json -\n  semroute route --set support --neighbours 10 \"Where is my parcel?\"\n  \
+    semroute route --region eu --require gdpr-processor \"Where is my parcel?\"")]
 pub struct RouteArgs {
     /// The text; `-` reads it from standard input.
     text: String,
@@ -57,6 +59,8 @@ pub struct RouteArgs {
     /// Accuracy wanted of what is decided without the LLM stage, 0 to 1 [default: as the set's policy says].
     #[arg(long, value_name = "SHARE")]
     target_accuracy: Option<f32>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -74,6 +78,8 @@ pub async fn run(args: RouteArgs, config: Config) -> Result<Exit, CommandError> 
             allow_llm: Some(!args.no_llm),
             target_accuracy: args.target_accuracy,
         }),
+        data_policy: args.policy.policy(),
+        needs: args.policy.needs(),
     };
     let response = match server(&args, &config).await? {
         Some(server) => server.ask(request).await?,
@@ -194,8 +200,13 @@ fn as_text(response: &pb::RouteResponse) -> String {
         times(decision.cached, &timings),
     );
     let targets: Vec<String> = response.plan.iter().flat_map(|plan| &plan.targets).map(target_name).collect();
-    if !targets.is_empty() {
+    if targets.is_empty() && response.plan.is_some() {
+        text.push_str("  would be sent nowhere\n");
+    } else if !targets.is_empty() {
         text.push_str(&format!("  would be sent to {}\n", targets.join(", then ")));
+    }
+    for refusal in response.plan.iter().flat_map(|plan| &plan.refused) {
+        text.push_str(&format!("  not to {}: {}\n", refusal.target, refusal.reason));
     }
     text.push_str(&format!("\n{}\n", scores_table(decision)));
     text.push_str(&format!("\n{}", neighbours_table(decision)));
@@ -278,7 +289,7 @@ fn as_json(response: &pb::RouteResponse) -> Value {
                 "name": target.name, "provider": target.provider, "model": target.model, "region": target.region,
             })).collect::<Vec<_>>(),
             "refused": plan.refused.iter().map(|refusal| json!({
-                "target": refusal.target, "reason": refusal.reason,
+                "target": refusal.target, "reason": refusal.reason, "reason_code": refusal.reason_code,
             })).collect::<Vec<_>>(),
         })
     });

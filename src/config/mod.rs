@@ -26,9 +26,10 @@ use crate::grpc::TlsConfig;
 use crate::http::HttpConfig;
 use crate::index::IndexConfig;
 use crate::learn::FeedbackConfig;
+use crate::money::Currency;
 use crate::provider::{DEMO, Kind, ProviderConfig, Providers};
 use crate::reference::{NameError, SetName, TargetName};
-use crate::routing::{RoutingConfig, TargetConfig};
+use crate::routing::{DataPolicy, RoutingConfig, SetConfig, TargetConfig};
 use crate::telemetry::TelemetryConfig;
 
 /// The file that is read if none is named and it exists.
@@ -58,31 +59,19 @@ pub struct Config {
     pub feedback: Option<FeedbackConfig>,
     pub dispatch: DispatchConfig,
     pub audit: AuditConfig,
-    /// Of all prices, for example `USD`: 1 to 8 letters.
-    pub currency: String,
     /// Where a route without targets is sent, in order. Empty: the first configured target, or the built-in demo.
     pub default_targets: Vec<TargetName>,
     pub providers: Vec<ProviderConfig>,
     pub targets: Vec<TargetConfig>,
-    /// Targets by set and route; they go before those in the store.
-    pub sets: BTreeMap<SetName, SetRouting>,
+    /// What may be done with anybody's data.
+    pub policy: DataPolicy,
+    /// Of all prices.
+    pub currency: Currency,
+    /// Rules by set, and rules and targets by route; the targets go before those in the store.
+    pub sets: BTreeMap<SetName, SetConfig>,
     pub log: LogConfig,
     /// Without a collector no trace is made.
     pub telemetry: TelemetryConfig,
-}
-
-/// `[sets.NAME]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SetRouting {
-    pub routes: BTreeMap<crate::reference::RouteName, RouteTargets>,
-}
-
-/// `[sets.NAME.routes.NAME]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RouteTargets {
-    pub targets: Vec<TargetName>,
 }
 
 /// `[server]`
@@ -212,10 +201,11 @@ impl Default for Config {
             feedback: None,
             dispatch: DispatchConfig::default(),
             audit: AuditConfig::default(),
-            currency: "USD".to_owned(),
             default_targets: Vec::new(),
             providers: Vec::new(),
             targets: Vec::new(),
+            policy: DataPolicy::default(),
+            currency: Currency::default(),
             sets: BTreeMap::new(),
             log: LogConfig::default(),
             telemetry: TelemetryConfig::default(),
@@ -342,7 +332,7 @@ impl Config {
         for (path, what) in Providers::faults(&self.providers) {
             add(format!("providers{path}"), what);
         }
-        for (path, what) in self.routing().faults(|name| self.has_provider(name)) {
+        for (path, what) in self.routing().faults() {
             add(path, what);
         }
         faults.extend(self.dangling_names());
@@ -355,14 +345,23 @@ impl Config {
         if default_targets.is_empty() {
             default_targets.extend(self.targets.first().map(|target| target.name.clone()));
         }
-        RoutingConfig { targets: self.targets.clone(), default_targets }
+        let providers = self.providers.iter().map(|provider| provider.name.clone());
+        RoutingConfig {
+            targets: self.targets.clone(),
+            default_targets,
+            policy: self.policy.clone(),
+            sets: self.sets.clone(),
+            currency: self.currency.clone(),
+            providers: providers.chain([DEMO.to_owned()]).collect(),
+            llm: self.llm.as_ref().and_then(llm_place),
+        }
     }
 
     fn has_provider(&self, name: &str) -> bool {
         name == DEMO || self.providers.iter().any(|provider| provider.name == name)
     }
 
-    /// Names of the LLM stage's provider and of routes' targets that stand for nothing.
+    /// The LLM stage's provider if it is none, and targets of a provider that answers no chat.
     fn dangling_names(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         let mut add = |path: String, what: String| faults.push(Fault { path, what });
@@ -376,20 +375,20 @@ impl Config {
                 add(format!("targets[{at}].provider"), what);
             }
         }
-        let target_known = |name: &TargetName| self.targets.iter().any(|target| target.name == *name);
-        let lists = self.sets.iter().flat_map(|(set, routing)| {
-            let of_route = move |(route, targets): (&crate::reference::RouteName, _)| {
-                (format!("sets.{set}.routes.{route}.targets"), targets)
-            };
-            routing.routes.iter().map(|(route, entry)| (route, &entry.targets)).map(of_route)
-        });
-        for (path, targets) in lists {
-            for (at, target) in targets.iter().enumerate().filter(|(_, target)| !target_known(target)) {
-                add(format!("{path}[{at}]"), format!("{:?} is not among the targets", target.as_str()));
-            }
-        }
         faults
     }
+}
+
+/// Where the LLM stage asks, as routing knows places. Its name is never told. What it costs is in its budget; without any
+/// price there it is taken for free, as the budget takes it.
+fn llm_place(llm: &LlmConfig) -> Option<TargetConfig> {
+    Some(TargetConfig {
+        region: llm.region.clone(),
+        certifications: llm.certifications.clone(),
+        retention: llm.retention,
+        prices: Some(llm.budget.prices()),
+        ..TargetConfig::new(TargetName::new("llm").ok()?, &llm.provider, &llm.model)
+    })
 }
 
 /// Reads a variable that the configuration names, such as a provider's key.

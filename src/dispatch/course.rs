@@ -96,7 +96,7 @@ pub(super) struct Course {
 impl Course {
     pub(super) fn new(plan: &Plan, bounds: Bounds, health: Health, now: Instant) -> Self {
         let candidate = |target: &Arc<Target>| Candidate::new(target.clone(), health.of(target, now), now);
-        let candidates = targets(plan).iter().map(candidate).collect();
+        let candidates = plan.targets().iter().map(candidate).collect();
         health.budget(|budget| budget.deposit(now));
         Self {
             bounds,
@@ -104,7 +104,7 @@ impl Course {
             health,
             began: now,
             candidates,
-            refused: plan.refused.clone(),
+            refused: plan.refused().to_vec(),
             flights: Vec::new(),
             attempts: Vec::new(),
             begun: 0,
@@ -239,9 +239,4 @@ impl Course {
         let before = self.candidates.iter().take_while(|it| it.target.name != winner.name);
         before.filter_map(|it| it.passed(false, now)).collect()
     }
-}
-
-/// The only door to a plan's targets.
-fn targets(plan: &Plan) -> &[Arc<Target>] {
-    &plan.targets
 }

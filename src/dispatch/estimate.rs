@@ -15,7 +15,8 @@ pub(super) fn tokens(bytes: u64) -> u64 {
 }
 
 pub(super) fn input_tokens(request: &ChatRequest) -> u64 {
-    request.messages.iter().map(|message| tokens(message.text.len() as u64) + TOKENS_PER_MESSAGE).sum()
+    let texts = request.texts().iter().map(|text| tokens(text.len() as u64)).sum::<u64>();
+    texts + TOKENS_PER_MESSAGE * request.messages.len() as u64
 }
 
 pub(super) fn usage(input_tokens: u64, delivered_bytes: u64) -> Usage {

@@ -6,10 +6,10 @@ use std::time::Instant;
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
-use super::pb;
 use super::status::{Reason, from_build};
 use super::violation::{Violations, field, name};
 use crate::dispatch::Health;
+use super::{convert, pb};
 use crate::embed::EmbedQueue;
 use crate::publish::{BuildRequest, LiveSets, Operation, Operations};
 use crate::reference::SetName;
@@ -115,7 +115,7 @@ impl pb::admin_service_server::AdminService for AdminService {
         let (Targets { routing, health }, now) = (&self.targets, Instant::now());
         let (retry_budget, retries_refused) = health.retry_budget(now);
         Ok(Response::new(pb::ListTargetsResponse {
-            targets: routing.targets().iter().map(|target| target.as_ref().into()).collect(),
+            targets: routing.targets().iter().map(|target| convert::target(target, routing.currency())).collect(),
             default_targets: routing.default_targets().iter().map(ToString::to_string).collect(),
             states: health.standings(now).iter().map(Into::into).collect(),
             retry_budget,

@@ -17,7 +17,6 @@ impl LocalRouter {
     }
 
     pub async fn route(&self, request: pb::RouteRequest) -> Result<pb::RouteResponse, Status> {
-        self.0.route_one(request, None, Recording::none()).await
-        self.0.route_one(&Caller::anyone(), request, None).await
+        self.0.route_one(&Caller::anyone(), request, None, Recording::none()).await
     }
 }

@@ -27,7 +27,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::publish::Operations;
 use crate::reference::NameError;
-use crate::routing::RoutingTable;
+use crate::routing::{RoutingTable, TokenCounter};
 
 /// Names under which the services report their health.
 const SERVICES: [&str; 5] = [
@@ -45,6 +45,9 @@ const MAX_STREAMS: u32 = 1_024;
 /// prompts wait for the way back and forth.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Prompts whose tokens are counted at once: the encoder needs the cores too.
+const MAX_COUNTS: usize = 2;
 
 /// An idle connection is asked for a sign of life so often.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -228,10 +231,7 @@ pub(super) fn router_service(app: &App) -> Result<RouterService, ServeError> {
 }
 
 fn routing_table(config: &Config) -> Result<Arc<RoutingTable>, ServeError> {
-    let configured = config.sets.iter().flat_map(|(set, routing)| {
-        routing.routes.iter().map(move |(route, entry)| ((set.clone(), route.clone()), entry.targets.clone()))
-    });
-    Ok(Arc::new(RoutingTable::new(&config.routing(), configured)?))
+    Ok(Arc::new(RoutingTable::new(&config.routing())?))
 }
 
 fn router_service_with(
@@ -245,8 +245,8 @@ fn router_service_with(
         cascade: app.cascade.clone(),
         learning: app.learning.clone(),
         routing,
+        tokens: TokenCounter::new(MAX_COUNTS, app.tasks.clone()),
         dispatcher: app.dispatcher.clone(),
-        currency: config.currency.as_str().into(),
         default_set: config.default_set()?,
         default_timeout: config.server.default_timeout,
         max_prompt_bytes: config.server.max_prompt_bytes,

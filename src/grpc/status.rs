@@ -31,6 +31,10 @@ const RETRY_SOON: Duration = Duration::from_millis(200);
 const MAX_MESSAGE_BYTES: usize = 600;
 const MAX_ATTEMPTS_BYTES: usize = 1_500;
 
+/// Most refusals among the details, and bytes of their reasons together: they come where there are no attempts.
+const MAX_REFUSALS: usize = 40;
+const MAX_REFUSALS_BYTES: usize = 2_000;
+
 /// `ErrorInfo.reason`: stable words that a program can switch on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
@@ -376,6 +380,11 @@ pub(super) fn from_dispatch(error: &dispatch::Error, currency: &str) -> Status {
     let share = MAX_ATTEMPTS_BYTES / tried.attempts.len().max(1);
     for attempt in &mut tried.attempts {
         attempt.message = shortened(std::mem::take(&mut attempt.message), share);
+    }
+    tried.refused.truncate(MAX_REFUSALS);
+    let share = MAX_REFUSALS_BYTES / tried.refused.len().max(1);
+    for refusal in &mut tried.refused {
+        refusal.reason = shortened(std::mem::take(&mut refusal.reason), share);
     }
     let detail = prost_types::Any {
         type_url: "type.googleapis.com/semroute.v1.AttemptsDetail".to_owned(),

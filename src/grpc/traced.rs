@@ -84,7 +84,7 @@ fn our_failure(code: Code) -> Option<&'static str> {
 pub(super) fn planned(plan: impl FnOnce() -> Plan) -> Plan {
     let span = step!("plan");
     let plan = span.in_scope(plan);
-    set(&span, "semroute.plan.targets", i64::try_from(plan.targets.len()).unwrap_or(i64::MAX));
-    set(&span, "semroute.plan.refused", i64::try_from(plan.refused.len()).unwrap_or(i64::MAX));
+    set(&span, "semroute.plan.targets", i64::try_from(plan.targets().len()).unwrap_or(i64::MAX));
+    set(&span, "semroute.plan.refused", i64::try_from(plan.refused().len()).unwrap_or(i64::MAX));
     plan
 }

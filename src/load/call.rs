@@ -61,7 +61,7 @@ impl Call {
         });
         let reference_set = self.set.clone();
         let message = match self.method {
-            Method::Route => pb::RouteRequest { input, reference_set, options }.encode_to_vec(),
+            Method::Route => pb::RouteRequest { input, reference_set, options, ..Default::default() }.encode_to_vec(),
             Method::Complete | Method::Stream => {
                 let max_output_tokens = self.max_output_tokens;
                 let request =

@@ -15,6 +15,8 @@ pub enum Capability {
 }
 
 impl Capability {
+    pub const ALL: [Self; 3] = [Self::Tools, Self::Vision, Self::JsonSchema];
+
     /// The word of the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

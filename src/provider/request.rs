@@ -1,12 +1,13 @@
 //! What every provider is asked, in our own words.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 
 use super::capability::Capability;
 use super::effort::Effort;
 use super::format::ResponseFormat;
-use super::options::ProviderOptions;
+use super::options::{Family, ProviderOptions};
 use super::tool::{Tool, ToolChoice};
 use crate::prompt::Message;
 
@@ -35,6 +36,33 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
+    /// All that becomes input tokens, but for images: words, tool calls and tools, thoughts, the schema of the answer,
+    /// and fields of the provider's own.
+    pub fn texts(&self) -> Vec<Cow<'_, str>> {
+        let mut texts: Vec<Cow<'_, str>> = Vec::with_capacity(self.messages.len());
+        for message in &self.messages {
+            texts.push(Cow::Borrowed(&message.text));
+            texts.extend(message.tool_calls.iter().flat_map(|call| [call.name.as_str(), &call.arguments]).map(Cow::Borrowed));
+            for thought in &message.reasoning {
+                texts.push(Cow::Borrowed(&thought.text));
+                texts.extend(thought.signature.as_deref().map(Cow::Borrowed));
+            }
+        }
+        for tool in &self.tools {
+            texts.extend([tool.name.as_str(), &tool.description].map(Cow::Borrowed));
+            texts.push(Cow::Owned(tool.schema().to_string()));
+        }
+        texts.extend(self.response_format.schema().map(|schema| Cow::Owned(schema.schema.to_string())));
+        let fields = Family::ALL.into_iter().flat_map(|family| self.options.fields(family).values());
+        texts.extend(fields.map(|value| Cow::Owned(value.to_string())));
+        texts
+    }
+
+    pub fn images(&self) -> usize {
+        let parts = self.messages.iter().flat_map(|message| &message.parts);
+        parts.filter(|part| part.text().is_none()).count()
+    }
+
     /// What a model must be able to do to answer it.
     pub fn needs(&self) -> BTreeSet<Capability> {
         let needs = [

@@ -39,7 +39,23 @@ impl DataPolicy {
             max_output_price: least(self.max_output_price, other.max_output_price, f64::min),
         }
     }
+
+    /// Whether it allows every target.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What cannot be right wherever it is used: field and fault. See [`super::Known::faults`] for the words.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let prices = [("max_input_price", self.max_input_price), ("max_output_price", self.max_output_price)];
+        let given = prices.into_iter().filter_map(|(field, price)| Some((field, price?)));
+        let wrong = given.filter(|(_, price)| !(0.0..=MAX_PRICE).contains(price));
+        wrong.map(|(field, price)| (field.to_owned(), format!("is {price}, must be from 0 to {MAX_PRICE}"))).collect()
+    }
 }
+
+/// Of a million tokens, as for the prices of targets.
+const MAX_PRICE: f64 = 1e6;
 
 fn both(ours: &Option<BTreeSet<String>>, theirs: &Option<BTreeSet<String>>) -> Option<BTreeSet<String>> {
     match (ours, theirs) {

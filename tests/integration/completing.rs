@@ -271,10 +271,14 @@ async fn every_violated_field_is_named() {
         response_schema: Some(pb::ResponseSchema { name: "a b".to_owned(), ..Default::default() }),
         provider_options: None,
         hedge: Some(pb::Hedge { after: Some(prost_types::Duration { seconds: 7_200, nanos: 0 }) }),
+        data_policy: Some(pb::DataPolicy { allowed_regions: vec!["eu-wst".to_owned()], ..Default::default() }),
+        affinity_key: "k".repeat(257),
         ..Default::default()
     };
     let expected = [
         "input",
+        "data_policy.allowed_regions",
+        "affinity_key",
         "reference_set",
         "options.max_neighbours",
         "pin_target",

@@ -44,6 +44,7 @@ mod python;
 mod recording;
 mod reflection;
 mod routing;
+mod rules;
 mod shutdown;
 mod streaming;
 #[cfg(unix)]

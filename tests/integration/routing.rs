@@ -70,11 +70,15 @@ async fn every_violated_field_is_named() {
         input: None,
         reference_set: "a\nb".to_owned(),
         options: Some(pb::RouteOptions { max_neighbours: Some(101), ..pb::RouteOptions::default() }),
+        data_policy: Some(pb::DataPolicy { denied_providers: vec!["nobody".to_owned()], ..pb::DataPolicy::default() }),
+        needs: Some(pb::Needs { capabilities: vec!["sight".to_owned()], ..pb::Needs::default() }),
     };
     let status = server.router().await.route(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     let violations = status.get_details_bad_request().unwrap().field_violations;
     let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-    assert_eq!(fields, ["input", "reference_set", "options.max_neighbours"]);
+    let expected =
+        ["input", "data_policy.denied_providers", "needs.capabilities[0]", "reference_set", "options.max_neighbours"];
+    assert_eq!(fields, expected);
     assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_FIELD");
 }

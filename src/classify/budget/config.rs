@@ -84,7 +84,8 @@ impl BudgetConfig {
         faults
     }
 
-    pub(super) fn prices(&self) -> Prices {
+    /// Zero if none are given.
+    pub fn prices(&self) -> Prices {
         Prices::new(self.input_price, self.output_price)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::classify::{ByteSize, Cascade, ClassifyOptions, Decision, Purpose};
+use crate::classify::{ByteSize, Cascade, ClassifyOptions, Decision, LlmAccess, Purpose};
 use crate::embed::{BatchLimits, EmbedQueue, EmbedWorkers, Embedder, Embedding, QueueConfig, TextTokeniser};
 use crate::index::{BuildWatch, IndexConfig};
 use crate::prompt::Prompt;
@@ -84,8 +84,13 @@ fn fixture(config: &CacheConfig) -> Fixture {
     Fixture { cascade, served, embedded, leave: Some(leave), _workers: workers }
 }
 
-const OPTIONS: ClassifyOptions =
-    ClassifyOptions { neighbours: 5, allow_llm: true, deadline: None, purpose: Purpose::Answer, target_accuracy: None };
+const OPTIONS: ClassifyOptions = ClassifyOptions {
+    neighbours: 5,
+    llm: LlmAccess::Allowed,
+    deadline: None,
+    purpose: Purpose::Answer,
+    target_accuracy: None,
+};
 
 fn within(time: Duration) -> ClassifyOptions {
     ClassifyOptions { deadline: Some(Instant::now() + time), ..OPTIONS }

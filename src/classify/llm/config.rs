@@ -1,5 +1,6 @@
 //! `[llm]` of the configuration.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,14 @@ pub struct LlmConfig {
     /// Name of a configured provider.
     pub provider: String,
     pub model: String,
+    /// Where the provider computes, what it is certified for and how long it keeps what it is sent, as for a target: a
+    /// request whose policy does not let its data go there is decided without the LLM stage. Default: not known.
+    #[serde(default)]
+    pub region: Option<String>,
+    #[serde(default)]
+    pub certifications: BTreeSet<String>,
+    #[serde(default, with = "humantime_serde")]
+    pub retention: Option<Duration>,
     /// Longest that it may add to a decision, whatever the load: nobody waits for a place (`budget.max_concurrent`). The
     /// request's own deadline may shorten it.
     #[serde(default = "default_timeout", with = "humantime_serde")]

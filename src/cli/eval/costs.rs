@@ -1,13 +1,14 @@
 //! The expected bill: prices from a file, places from the same file or from the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Instant;
 
 use crate::cli::CommandError;
 use crate::config::Config;
 use crate::evaluate::{Assumptions, Bill, Outcome, Places, Prices};
 use crate::reference::Snapshot;
-use crate::routing::RoutingTable;
+use crate::routing::{Asked, DataPolicy, RoutingTable, Size};
 
 pub(super) fn read(path: &Path) -> Result<Prices, CommandError> {
     let text =
@@ -27,16 +28,20 @@ pub(super) fn bill(
 
 /// The first target of each route, as a server would plan it; what the prices say goes before.
 fn places(prices: &Prices, snapshot: &Snapshot, config: &Config) -> Result<Places, CommandError> {
-    let configured = config.sets.iter().flat_map(|(set, routing)| {
-        routing.routes.iter().map(move |(route, entry)| ((set.clone(), route.clone()), entry.targets.clone()))
-    });
-    let table = RoutingTable::new(&config.routing(), configured)?;
+    let table = RoutingTable::new(&config.routing())?;
+    let (policy, needs) = (DataPolicy::default(), BTreeSet::new());
+    let plan_of = |route| {
+        let set = &snapshot.set;
+        let size = Size::default();
+        let asked = Asked { set, route, pin: None, policy: &policy, needs: &needs, size, affinity: None, lot: 0 };
+        table.plan(&asked, Instant::now())
+    };
     let mut routes = BTreeMap::new();
     for route in &snapshot.routes {
         let told = prices.routes.get(route.name.as_str()).or(prices.default.as_ref()).cloned();
         // Without configured targets the plan is the built-in demo, which costs nothing and is no answer here.
-        let plan = (!table.targets().is_empty()).then(|| table.plan(&snapshot.set, route, None));
-        let planned = plan.and_then(|plan| plan.targets.first().map(|target| target.name.to_string()));
+        let plan = (!table.targets().is_empty()).then(|| plan_of(route));
+        let planned = plan.and_then(|plan| plan.targets().first().map(|target| target.name.to_string()));
         if let Some(target) = told.or(planned) {
             routes.insert(route.name.to_string(), target);
         }

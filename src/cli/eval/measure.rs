@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::classify::{Cascade, ClassifyOptions, Decision, Purpose, RouteScore, Stage};
+use crate::classify::{Cascade, ClassifyOptions, Decision, LlmAccess, Purpose, RouteScore, Stage};
 use crate::cli::CommandError;
 use crate::cli::progress::{Bar, Unit};
 use crate::embed::EmbedQueue;
@@ -107,7 +107,7 @@ impl Measure {
         let prompt = Prompt::from_text(&text, MAX_PROMPT_BYTES)?;
         let options = ClassifyOptions {
             neighbours: 1,
-            allow_llm: false,
+            llm: LlmAccess::NotAllowed,
             deadline: None,
             purpose: Purpose::Answer,
             target_accuracy: None,

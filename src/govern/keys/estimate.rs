@@ -10,6 +10,9 @@ use crate::routing::Target;
 /// bytes and about one token.
 const BYTES_PER_TOKEN: u64 = 3;
 
+/// Of an image: see [`crate::routing::Bulk`].
+const IMAGE_TOKENS: u64 = 1_600;
+
 /// What a turn takes beside its text: its role and the marks around it.
 const TOKENS_PER_TURN: u64 = 8;
 
@@ -46,11 +49,9 @@ pub(super) fn prices(target: &Target, config: &AuthConfig) -> Option<Prices> {
 }
 
 fn input_tokens(chat: &ChatRequest) -> u64 {
-    let texts: usize = chat.messages.iter().map(|message| message.text.len()).sum();
-    let schema = chat.response_schema.as_ref().map_or(0, |schema| schema.schema.to_string().len());
-    let extra = if chat.extra.is_empty() { 0 } else { serde_json::to_string(&chat.extra).map_or(0, |json| json.len()) };
-    let bytes = (texts + schema + extra) as u64;
-    bytes.div_ceil(BYTES_PER_TOKEN) + TOKENS_PER_TURN * (chat.messages.len() as u64 + 1)
+    let bytes = chat.texts().iter().map(|text| text.len() as u64).sum::<u64>();
+    let around = TOKENS_PER_TURN * (chat.messages.len() as u64 + 1) + IMAGE_TOKENS * chat.images() as u64;
+    bytes.div_ceil(BYTES_PER_TOKEN) + around
 }
 
 fn output_tokens(chat: &ChatRequest, target: &Target, config: &AuthConfig) -> u64 {

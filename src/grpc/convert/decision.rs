@@ -91,6 +91,7 @@ impl From<LlmOutcome> for pb::LlmOutcome {
             LlmOutcome::OverRate => Self::OverRate,
             LlmOutcome::OverConcurrency => Self::OverConcurrency,
             LlmOutcome::OverSpend => Self::OverSpend,
+            LlmOutcome::NotPermitted => Self::NotPermitted,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::span;
 use crate::dispatch::{
     Attempt, BreakerState, Cause, DispatchEvent, Dispatched, Error, Outcome, Passed, Standing, cost,
 };
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::provider::{FinishReason, Usage};
 use crate::routing::{Plan, Refusal, Target};
 
@@ -18,21 +18,44 @@ impl From<&Target> for pb::Target {
             provider: target.provider.clone(),
             model: target.model.clone(),
             region: target.region.clone().unwrap_or_default(),
+            ..Self::default()
         }
+    }
+}
+
+/// With all that operators are told of a target.
+pub(crate) fn target(target: &Target, currency: &Currency) -> pb::Target {
+    pb::Target {
+        certifications: target.certifications.iter().cloned().collect(),
+        retention: target.retention.map(span),
+        capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
+        max_context_tokens: target.max_context_tokens,
+        prices: target.prices.map(|prices| pb::TargetPrices {
+            input: prices.input,
+            output: prices.output,
+            cached_input: prices.cached_input,
+            cache_write: prices.cache_write,
+            currency: currency.to_string(),
+        }),
+        ..target.into()
     }
 }
 
 impl From<&Refusal> for pb::Refusal {
     fn from(refusal: &Refusal) -> Self {
-        Self { target: refusal.target.to_string(), reason: refusal.reason.to_string() }
+        Self {
+            target: refusal.target.to_string(),
+            reason: refusal.reason.to_string(),
+            reason_code: refusal.reason.code().to_owned(),
+        }
     }
 }
 
 impl From<&Plan> for pb::Plan {
     fn from(plan: &Plan) -> Self {
         Self {
-            targets: plan.targets.iter().map(|target| target.as_ref().into()).collect(),
-            refused: plan.refused.iter().map(Into::into).collect(),
+            targets: plan.targets().iter().map(|target| target.as_ref().into()).collect(),
+            refused: plan.refused().iter().map(Into::into).collect(),
         }
     }
 }
@@ -49,6 +72,7 @@ fn attempt(attempt: &Attempt, currency: &str) -> pb::Attempt {
             provider: attempt.provider.clone(),
             model: attempt.model.clone(),
             region: attempt.region.clone().unwrap_or_default(),
+            ..pb::Target::default()
         }),
         outcome: attempt.outcome.kind().to_owned(),
         message,
@@ -127,8 +151,13 @@ impl From<&FinishReason> for pb::FinishReason {
     }
 }
 
-/// Who answered a call that was not streamed. `currency`: of the configured prices.
-pub(crate) fn served(dispatched: &Dispatched, currency: &str) -> pb::Served {
+/// An answer that was not streamed. `currency`: of the configured prices.
+pub(crate) fn completed(dispatched: Dispatched, decision: pb::Decision, currency: &str) -> pb::CompleteResponse {
+    let served = served(&dispatched, currency);
+    pb::CompleteResponse { served: Some(served), decision: Some(decision), ..dispatched.completion.into() }
+}
+
+fn served(dispatched: &Dispatched, currency: &str) -> pb::Served {
     let completion = &dispatched.completion;
     Answer {
         target: &dispatched.target,

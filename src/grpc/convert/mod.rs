@@ -6,18 +6,19 @@ mod decision;
 mod dispatch;
 mod image;
 mod json;
-mod message;
 mod keys;
+mod message;
+mod policy;
 mod proposals;
 mod request;
 mod sets;
 
 use std::time::Duration;
 
-pub(super) use dispatch::{attempts_detail, event, served};
+pub(super) use dispatch::{attempts_detail, completed, event, target};
 pub(super) use keys::key_terms;
 pub(super) use proposals::{correction, feedback, proposal_filter};
-pub(super) use request::{Classification, Completion, classification, completion};
+pub(super) use request::{Classification, Completion, Limits, Routing, completion, routing};
 pub(super) use sets::{SetMask, precondition, prompt_deletes, prompt_edits, route, set_edit};
 
 /// Spans beyond protobuf's range do not occur; they would be shown as 0.

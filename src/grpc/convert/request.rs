@@ -1,5 +1,6 @@
 //! Requests to classify and to complete.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,14 +10,25 @@ use super::super::pb;
 use super::super::violation::{Violations, name};
 use super::chat::chat;
 use super::message::messages;
+use super::policy::{needs, policy};
 use crate::dispatch::Hedge;
 use crate::prompt::{Message, Prompt};
-use crate::provider::ChatRequest;
+use crate::provider::{Capability, ChatRequest};
 use crate::reference::{SetName, TargetName};
+use crate::routing::{DataPolicy, Known};
 
 const DEFAULT_NEIGHBOURS: u32 = 5;
 const MAX_NEIGHBOURS: u32 = 100;
 const HEDGE_AFTER: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3_600);
+const MAX_AFFINITY_BYTES: usize = 256;
+
+/// What requests are held against.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits<'a> {
+    /// Of the texts of the input.
+    pub max_bytes: usize,
+    pub known: &'a Known,
+}
 
 /// What to classify, and how.
 #[derive(Debug)]
@@ -29,6 +41,17 @@ pub(crate) struct Classification {
     pub allow_llm: bool,
     /// In [0, 1].
     pub target_accuracy: Option<f32>,
+    /// Where the input may go.
+    pub policy: DataPolicy,
+}
+
+/// What to decide and to plan, but not to send.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    pub classification: Classification,
+    /// What would be sent, as far as it is known.
+    pub chat: ChatRequest,
+    pub needs: BTreeSet<Capability>,
 }
 
 /// What to send on, and where.
@@ -39,19 +62,33 @@ pub(crate) struct Completion {
     pub pin_target: Option<TargetName>,
     pub max_attempts: Option<u32>,
     pub hedge: Option<Hedge>,
+    pub affinity_key: Option<String>,
 }
 
-/// `max_bytes` bounds the texts of the input.
-pub(crate) fn classification(request: pb::RouteRequest, max_bytes: usize) -> Result<Classification, Status> {
+pub(crate) fn routing(request: pb::RouteRequest, limits: Limits<'_>) -> Result<Routing, Status> {
     let mut violations = Violations::default();
-    let input = Input::new(&mut violations, request.input, max_bytes);
+    let input = Input::new(&mut violations, request.input, limits.max_bytes);
+    let policy = policy(&mut violations, "data_policy", request.data_policy, limits.known);
+    let (needs, max_output_tokens) = needs(&mut violations, request.needs);
     let classification = classify(&mut violations, input.as_ref(), &request.reference_set, request.options);
-    violations.finish(classification)
+    let messages = input.map(|input| input.messages).unwrap_or_default();
+    let chat = ChatRequest { messages, max_output_tokens, ..ChatRequest::default() };
+    let routing = classification.map(|classification| {
+        let classification = Classification { policy, ..classification };
+        Routing { classification, chat, needs }
+    });
+    violations.finish(routing)
 }
 
-pub(crate) fn completion(mut request: pb::CompleteRequest, max_bytes: usize) -> Result<Completion, Status> {
+pub(crate) fn completion(mut request: pb::CompleteRequest, limits: Limits<'_>) -> Result<Completion, Status> {
     let mut violations = Violations::default();
-    let input = Input::new(&mut violations, request.input.take(), max_bytes);
+    let input = Input::new(&mut violations, request.input.take(), limits.max_bytes);
+    let policy = policy(&mut violations, "data_policy", request.data_policy.take(), limits.known);
+    let affinity_key = Some(std::mem::take(&mut request.affinity_key)).filter(|key| !key.is_empty());
+    if let Some(key) = affinity_key.as_ref().filter(|key| key.len() > MAX_AFFINITY_BYTES) {
+        let what = format!("has {} bytes, at most {MAX_AFFINITY_BYTES} are allowed", key.len());
+        violations.add("affinity_key", what);
+    }
     let classification = classify(&mut violations, input.as_ref(), &request.reference_set, request.options);
     let pin_target = (!request.pin_target.is_empty())
         .then(|| name(&mut violations, "pin_target", &request.pin_target, TargetName::new))
@@ -63,8 +100,10 @@ pub(crate) fn completion(mut request: pb::CompleteRequest, max_bytes: usize) -> 
     let hedge = request.hedge.take().map(|asked| hedge(&mut violations, asked));
     let messages = input.map(|input| input.messages).unwrap_or_default();
     let chat = chat(&mut violations, &mut request, messages);
-    let completion =
-        classification.map(|classification| Completion { classification, chat, pin_target, max_attempts, hedge });
+    let completion = classification.map(|classification| {
+        let classification = Classification { policy, ..classification };
+        Completion { classification, chat, pin_target, max_attempts, hedge, affinity_key }
+    });
     violations.finish(completion)
 }
 
@@ -127,5 +166,6 @@ fn classify(
         explain: options.explain,
         allow_llm: options.allow_llm.unwrap_or(true),
         target_accuracy: options.target_accuracy,
+        policy: DataPolicy::default(),
     })
 }

@@ -1,0 +1,162 @@
+//! How many tokens a request takes, before anybody has counted them for us.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::target::Target;
+use crate::money::{Money, Prices};
+use crate::provider::{ChatRequest, Usage};
+
+/// Around each turn, and before the answer: <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>. One
+/// more a turn, since other templates are a little longer.
+const TURN_TOKENS: u64 = 4;
+const ANSWER_TOKENS: u64 = 3;
+
+/// Of an image: most that any of the three big providers counts for one that it does not split further. OpenAI: 85 and
+/// 170 for each of at most 8 tiles, 1,445 (<https://platform.openai.com/docs/guides/images-vision>); Anthropic: about
+/// 1,600 (<https://docs.anthropic.com/en/docs/build-with-claude/vision>); Gemini: 258 a tile
+/// (<https://ai.google.dev/gemini-api/docs/tokens>).
+const IMAGE_TOKENS: u64 = 1_600;
+
+/// Bytes of a token, about, for prices only: English prose has more of them, code and other languages fewer.
+const TOKEN_BYTES: u64 = 4;
+
+/// Answer that is reckoned with where neither the request nor the target limits it.
+const ASSUMED_OUTPUT_TOKENS: u64 = 4_096;
+
+/// What of a request becomes input tokens.
+#[derive(Default)]
+pub struct Bulk<'a> {
+    pub texts: Vec<Cow<'a, str>>,
+    pub turns: u64,
+    pub images: u64,
+    /// As the request limits its answer.
+    pub max_output_tokens: Option<u64>,
+}
+
+/// Prompts stay out of logs, also by way of `{:?}`.
+impl fmt::Debug for Bulk<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bulk").field("bytes", &self.bytes()).field("turns", &self.turns).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Bulk<'a> {
+    pub fn of(request: &'a ChatRequest) -> Self {
+        Self {
+            texts: request.texts(),
+            turns: request.messages.len() as u64,
+            images: request.images() as u64,
+            max_output_tokens: request.max_output_tokens.map(u64::from),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.texts.iter().map(|text| text.len() as u64).sum()
+    }
+
+    /// Without any counting: no tokeniser in use makes more tokens of a text than it has bytes.
+    pub fn bound(&self) -> Size {
+        self.sized(self.bytes(), false)
+    }
+
+    pub(super) fn sized(&self, text_tokens: u64, exact: bool) -> Size {
+        let around = self.turns * TURN_TOKENS + ANSWER_TOKENS + self.images * IMAGE_TOKENS;
+        Size { input_tokens: text_tokens + around, exact, max_output_tokens: self.max_output_tokens }
+    }
+}
+
+/// A request's tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Size {
+    /// Counted, or else at most so many.
+    pub input_tokens: u64,
+    /// Whether the texts' tokens were counted (as o200k_base; another model's tokeniser differs by some percent).
+    pub exact: bool,
+    /// As the request limits its answer.
+    pub max_output_tokens: Option<u64>,
+}
+
+impl Size {
+    /// What it takes at most on this target.
+    pub fn on(&self, target: &Target) -> TokenEstimate {
+        let left = target.max_context_tokens.map(|most| most.saturating_sub(self.input_tokens));
+        let limits = [self.max_output_tokens, target.max_output_tokens, left];
+        let max_output_tokens = limits.into_iter().flatten().min().unwrap_or(ASSUMED_OUTPUT_TOKENS);
+        TokenEstimate { input_tokens: self.input_tokens, max_output_tokens, exact: self.exact }
+    }
+
+    /// About what it costs on targets with these prices: for comparing them only, so that each answers with as much as
+    /// the request allows, or with as much as is usual.
+    pub(super) fn likely_cost(&self, prices: &Prices) -> Money {
+        const USUAL_OUTPUT_TOKENS: u64 = 512;
+        let input_tokens = if self.exact { self.input_tokens } else { self.input_tokens.div_ceil(TOKEN_BYTES) };
+        prices.cost(Usage::new(input_tokens, self.max_output_tokens.unwrap_or(USUAL_OUTPUT_TOKENS)))
+    }
+}
+
+/// What a request takes on one target at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TokenEstimate {
+    pub input_tokens: u64,
+    pub max_output_tokens: u64,
+    /// Whether the input was counted; else it is an upper bound.
+    pub exact: bool,
+}
+
+impl TokenEstimate {
+    /// The most that it can cost: nothing of the input is in the provider's cache, and all of it may be written there.
+    pub fn cost_bound(&self, prices: &Prices) -> Money {
+        let plain = Usage::new(self.input_tokens, self.max_output_tokens);
+        prices.cost(plain).max(prices.cost(Usage { cache_write_tokens: self.input_tokens, ..plain }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prompt::Message;
+    use crate::provider::{Family, ProviderOptions, ResponseFormat, ResponseSchema};
+    use crate::reference::TargetName;
+
+    fn target(max_context_tokens: Option<u64>, max_output_tokens: Option<u64>) -> Target {
+        Target { max_context_tokens, max_output_tokens, ..Target::new(TargetName::new("t").unwrap(), "p", "m") }
+    }
+
+    #[test]
+    fn everything_that_is_sent_weighs() {
+        let mut request = ChatRequest { messages: vec![Message::user("12345")], ..ChatRequest::default() };
+        assert_eq!(Bulk::of(&request).bound(), Size { input_tokens: 5 + 7, exact: false, max_output_tokens: None });
+        request.max_output_tokens = Some(9);
+        let (name, schema) = ("a".to_owned(), serde_json::json!({"a": 1}));
+        request.response_format = ResponseFormat::Schema(ResponseSchema { name, schema, strict: true });
+        let fields = serde_json::json!({"tools": ["x"]}).as_object().unwrap().clone();
+        request.options = ProviderOptions::of(Family::OpenAi, fields);
+        let bulk = Bulk { images: 2, ..Bulk::of(&request) };
+        let expected = 5 + 7 + r#"{"a":1}"#.len() + r#"["x"]"#.len() + 3_200;
+        assert_eq!(bulk.bound(), Size { input_tokens: expected as u64, exact: false, max_output_tokens: Some(9) });
+        assert!(!format!("{bulk:?}").contains("12345"));
+    }
+
+    #[test]
+    fn the_answer_is_bounded_by_whoever_bounds_it_most() {
+        let check = |asked, context, output, expected| {
+            let size = Size { input_tokens: 100, exact: true, max_output_tokens: asked };
+            assert_eq!(size.on(&target(context, output)).max_output_tokens, expected);
+        };
+        check(None, None, None, ASSUMED_OUTPUT_TOKENS);
+        check(Some(10), Some(1_000), Some(50), 10);
+        check(Some(80), Some(1_000), Some(50), 50);
+        check(None, Some(120), Some(50), 20);
+        check(None, Some(50), None, 0);
+    }
+
+    #[test]
+    fn the_bound_of_the_cost_reckons_with_the_dearest() {
+        let estimate = TokenEstimate { input_tokens: 1_000_000, max_output_tokens: 1_000_000, exact: true };
+        let plain = Prices { cached_input: Some(0.1), ..Prices::new(1.0, 5.0) };
+        assert_eq!(estimate.cost_bound(&plain), Money::from_units(6.0));
+        assert_eq!(estimate.cost_bound(&Prices { cache_write: Some(1.25), ..plain }), Money::from_units(6.25));
+        assert_eq!(estimate.cost_bound(&Prices { cache_write: Some(0.5), ..plain }), Money::from_units(6.0));
+    }
+}
