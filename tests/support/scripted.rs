@@ -40,6 +40,8 @@ impl Received {
 /// One answer: a head, if any, and the steps that follow it. The connection stays open after a whole answer only.
 #[derive(Debug, Clone)]
 pub struct Script {
+    /// Before anything is sent.
+    pause: Duration,
     head: Option<Head>,
     steps: Vec<Step>,
 }
@@ -76,28 +78,46 @@ impl Script {
     pub fn whole(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        Self { head: Some(Head { status, headers, length: Some(body.len()) }), steps: vec![Step::Send(body)] }
+        Self {
+            pause: Duration::ZERO,
+            head: Some(Head { status, headers, length: Some(body.len()) }),
+            steps: vec![Step::Send(body)],
+        }
     }
 
     /// A begun stream of events with status 200; it ends in good order after the last step.
     pub fn events(steps: impl IntoIterator<Item = Step>) -> Self {
         let headers = vec![("content-type".to_owned(), "text/event-stream".to_owned())];
-        Self { head: Some(Head { status: 200, headers, length: None }), steps: steps.into_iter().collect() }
+        Self {
+            pause: Duration::ZERO,
+            head: Some(Head { status: 200, headers, length: None }),
+            steps: steps.into_iter().collect(),
+        }
     }
 
     /// The request is read and never answered.
     pub fn hang() -> Self {
-        Self { head: None, steps: vec![Step::Hang] }
+        Self { pause: Duration::ZERO, head: None, steps: vec![Step::Hang] }
     }
 
     /// The request is read and the connection closed.
     pub fn close() -> Self {
-        Self { head: None, steps: vec![Step::Close] }
+        Self { pause: Duration::ZERO, head: None, steps: vec![Step::Close] }
     }
 
     /// The request is answered with bytes that are not HTTP.
     pub fn garbage() -> Self {
-        Self { head: None, steps: vec![Step::Send(b"\x00\xffnot http\r\n\r\n".to_vec()), Step::Close] }
+        Self {
+            pause: Duration::ZERO,
+            head: None,
+            steps: vec![Step::Send(b"\x00\xffnot http\r\n\r\n".to_vec()), Step::Close],
+        }
+    }
+
+    /// The same answer after a silence.
+    pub fn after(mut self, time: Duration) -> Self {
+        self.pause = time;
+        self
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -177,7 +197,15 @@ impl Scripted {
 
     /// Answers each request as `answer` says, given the number of requests before it.
     pub async fn start_with(answer: impl Fn(usize, &Received) -> Script + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
+    }
+
+    /// The same at an address, where one may have run before.
+    pub async fn start_at(
+        address: SocketAddr,
+        answer: impl Fn(usize, &Received) -> Script + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let seen = Arc::new(Seen {
             requests: Mutex::new(Vec::new()),
@@ -264,6 +292,11 @@ async fn converse(mut stream: TcpStream, answers: &Answers, seen: &Seen) -> io::
 async fn perform(stream: &mut TcpStream, script: Script) -> io::Result<bool> {
     let chunked = script.head.as_ref().is_some_and(|head| head.length.is_none());
     let headless = script.head.is_none();
+    if !script.pause.is_zero()
+        && let Ok(gone) = tokio::time::timeout(script.pause, until_gone(stream)).await
+    {
+        return Err(gone);
+    }
     if let Some(head) = script.head {
         let mut text = format!("HTTP/1.1 {} Scripted\r\n", head.status);
         for (name, value) in &head.headers {
