@@ -303,12 +303,6 @@ impl Config {
         if self.log.level.parse::<tracing_subscriber::filter::Targets>().is_err() {
             add("log.level".to_owned(), format!("{:?} is neither a level nor directives", self.log.level));
         }
-        if self.currency.is_empty()
-            || self.currency.len() > 8
-            || !self.currency.bytes().all(|it| it.is_ascii_alphabetic())
-        {
-            add("currency".to_owned(), format!("is {:?}, must be 1 to 8 letters, for example \"USD\"", self.currency));
-        }
         let mut below = |path: &str, found: Vec<(String, String)>| {
             for (field, what) in found {
                 add(format!("{path}.{field}"), what);

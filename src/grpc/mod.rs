@@ -10,6 +10,7 @@ mod counted;
 mod deadline;
 mod delivery;
 mod govern;
+mod journey;
 mod keys;
 pub(crate) mod local;
 mod methods;

@@ -3,7 +3,6 @@
 //! An entry is written before the answer, or the last event of a stream, leaves. A request whose caller goes away is
 //! recorded too, by a task of its own, with what had been tried by then.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::task::TaskTracker;

@@ -69,11 +69,6 @@ impl Book {
         self.enter(CounterVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// Gauges that are not of whole numbers.
-    pub(super) fn ratios(&self, name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec> {
-        self.enter(GaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
     fn enter<C: Collector + Clone + 'static>(&self, family: C) -> Result<C> {
         self.0.register(Box::new(family.clone()))?;
         Ok(family)

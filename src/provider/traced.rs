@@ -15,7 +15,8 @@ use tracing::{Instrument, Span};
 
 use super::config::{Kind, ProviderConfig};
 use super::error::Error;
-use super::request::{ChatRequest, Choice, ChoiceQuestion, Completion, FinishReason, StreamItem, Usage};
+use super::answer::{Completion, FinishReason, StreamItem};
+use super::request::{ChatRequest, Choice, ChoiceQuestion, Usage};
 use super::{CompletionStream, Provider};
 use crate::telemetry::{failed, set, step, words};
 
