@@ -41,3 +41,4 @@ mod reflection;
 mod routing;
 mod shutdown;
 mod streaming;
+mod tools;
