@@ -72,7 +72,7 @@ async fn a_call_and_its_answer_go_there_and_back() {
         arguments: r#"{"a":7,"b":8}"#.to_owned(),
         signature: String::new(),
     };
-    assert_eq!(asked.tool_calls, [call.clone()]);
+    assert_eq!(asked.tool_calls, std::slice::from_ref(&call));
 
     let turns = vec![
         message(pb::Role::User, ASK),
