@@ -104,3 +104,35 @@ pub enum PartRef<'a> {
     Text(&'a str),
     Image(&'a Image),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ImageSource, MediaType};
+    use super::*;
+
+    #[test]
+    fn a_turn_of_parts_has_all_its_words_as_text() {
+        let bytes = b"GIF89a".as_slice().into();
+        let source = ImageSource::Bytes { bytes, media_type: MediaType::Gif };
+        let image = Image { source, detail: None };
+        let parts = vec![Part::Text("one".to_owned()), Part::Image(image.clone()), Part::Text("two".to_owned())];
+        let turn = Message::of_parts(Role::User, parts);
+        assert_eq!((turn.text.as_str(), turn.has_image(), turn.is_plain()), ("one\n\ntwo", true, false));
+        assert_eq!(turn.pieces(), [PartRef::Text("one"), PartRef::Image(&image), PartRef::Text("two")]);
+    }
+
+    #[test]
+    fn a_plain_turn_is_one_part_unless_it_is_empty() {
+        assert_eq!(Message::user("one").pieces(), [PartRef::Text("one")]);
+        assert_eq!(Message::user("").pieces(), []);
+        assert!(Message::user("one").is_plain());
+    }
+
+    #[test]
+    fn every_word_counts() {
+        let call = ToolCall { name: "ab".to_owned(), arguments: "{}".to_owned(), ..ToolCall::default() };
+        let thought = Reasoning { text: "abc".to_owned(), signature: Some("d".to_owned()), redacted: false };
+        let turn = Message { tool_calls: vec![call], reasoning: vec![thought], ..Message::user("12345") };
+        assert_eq!(turn.bytes(), 5 + 4 + 4);
+    }
+}

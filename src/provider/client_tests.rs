@@ -78,6 +78,10 @@ async fn each_kind_calls_its_address_with_its_key() {
     check(Kind::Anthropic, "/v1", "m", "/v1/messages", ("x-api-key", KEY)).await;
     check(Kind::Anthropic, "/v1", "m", "/v1/messages", ("anthropic-version", "2023-06-01")).await;
     check(Kind::Gemini, "/v1beta", "g 1?", "/v1beta/models/g%201%3F:generateContent", ("x-goog-api-key", KEY)).await;
+    // A model's name can lead neither to other headers nor to another path.
+    let (injected, escaped) = ("g\r\nx: y", "/v1beta/models/gx:%20y:generateContent");
+    check(Kind::Gemini, "/v1beta", injected, escaped, ("x-goog-api-key", KEY)).await;
+    check(Kind::Gemini, "/v1beta", "../../t", "/v1beta/t:generateContent", ("x-goog-api-key", KEY)).await;
     check(Kind::Gemini, "/v1beta", "tunedModels/t", "/v1beta/tunedModels/t:generateContent", ("x-goog-api-key", KEY))
         .await;
 }

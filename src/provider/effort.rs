@@ -13,8 +13,6 @@ pub enum Effort {
 }
 
 impl Effort {
-    pub const ALL: [Self; 7] = [Self::None, Self::Minimal, Self::Low, Self::Medium, Self::High, Self::XHigh, Self::Max];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

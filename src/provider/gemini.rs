@@ -49,4 +49,4 @@ impl Gemini {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

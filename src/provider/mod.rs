@@ -36,6 +36,8 @@ mod wire;
 #[cfg(test)]
 mod client_tests;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 #[path = "../../tests/support/scripted.rs"]

@@ -47,4 +47,4 @@ impl OpenAi {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -50,3 +50,4 @@ mod streaming;
 #[cfg(unix)]
 mod tls;
 mod tracing;
+mod tools;

@@ -19,7 +19,7 @@ const MAX_EXAMPLE_CHARS: usize = 300;
 const TEMPLATE_TOKENS: u64 = 256;
 
 pub(super) enum Question {
-    Chat(ChatRequest),
+    Chat(Box<ChatRequest>),
     Typed(ChoiceQuestion),
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Matter<'a> {
 
 impl Question {
     pub(super) fn chat(matter: Matter<'_>, config: &LlmConfig, names: &[&str]) -> Self {
-        Self::Chat(ChatRequest {
+        Self::Chat(Box::new(ChatRequest {
             messages: vec![
                 Message::new(Role::System, INSTRUCTIONS),
                 Message::new(Role::User, question(matter, config.examples)),
@@ -46,7 +46,7 @@ impl Question {
                 strict: true,
             }),
             ..ChatRequest::default()
-        })
+        }))
     }
 
     /// The options stand in the question alone: repeated in the state they would be leant to.

@@ -49,7 +49,7 @@ fn turn(violations: &mut Violations, images: &mut ImageBudget, at: usize, messag
     };
     check_fields(violations, &path, role, &message)?;
     let answers = (role == Role::Tool && !message.tool_call_id.is_empty())
-        .then(|| Answered { call_id: message.tool_call_id, failed: message.tool_failed });
+        .then_some(Answered { call_id: message.tool_call_id, failed: message.tool_failed });
     let parts = parts(violations, images, &path, message.parts);
     let calls = message.tool_calls.into_iter().enumerate();
     let tool_calls = calls.map(|(at, call)| tool_call(violations, &format!("{path}.tool_calls[{at}]"), call)).collect();

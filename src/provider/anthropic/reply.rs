@@ -181,7 +181,8 @@ pub(super) fn completion(answer: &[u8], redactor: &Redactor) -> Result<Completio
             Block::RedactedThinking { data } => completion.reasoning.push(redacted(data)),
             Block::ToolUse { id, name, input } => {
                 let (_, id) = calls.add(Some(&id))?;
-                completion.tool_calls.push(ToolCall { id, name, arguments: input.to_string(), signature: None });
+                let arguments = if input.is_null() { "{}".to_owned() } else { input.to_string() };
+                completion.tool_calls.push(ToolCall { id, name, arguments, signature: None });
             }
             Block::Other => {}
         }

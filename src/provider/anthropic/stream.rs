@@ -50,20 +50,16 @@ enum Said {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    SignatureDelta {
-        signature: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     /// Citations and kinds to come.
     #[serde(other)]
     Other,
@@ -103,10 +99,10 @@ impl Events {
 
     fn go_on(&mut self, block: u64, delta: Delta) -> Result<Option<StreamItem>, Error> {
         Ok(match delta {
-            Delta::TextDelta { text } => said(text),
-            Delta::ThinkingDelta { thinking } => thought(thinking, None),
-            Delta::SignatureDelta { signature } => thought(String::new(), Some(signature)),
-            Delta::InputJsonDelta { partial_json } => self.arguments(block, partial_json)?,
+            Delta::Text { text } => said(text),
+            Delta::Thinking { thinking } => thought(thinking, None),
+            Delta::Signature { signature } => thought(String::new(), Some(signature)),
+            Delta::InputJson { partial_json } => self.arguments(block, partial_json)?,
             Delta::Other => None,
         })
     }

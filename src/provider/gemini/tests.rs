@@ -2,6 +2,7 @@ use super::super::answer::{FinishReason, StreamItem};
 use super::super::error_class::ErrorClass;
 use super::super::request::Usage;
 use super::super::samples::{self, USAGE, check_body, end, full, minimal, redactor};
+use super::super::stream::Decoder;
 use super::super::stream::tests::decode;
 use super::*;
 use crate::prompt::Reasoning;
@@ -15,7 +16,11 @@ macro_rules! golden {
 const MODEL: &str = "gemini-2.5-flash";
 const COUNTED: Usage = Usage { reasoning_tokens: 4, ..USAGE };
 
-fn decoder() -> Answers {
+pub(in crate::provider) fn whole(answer: &[u8]) -> Result<Completion, Error> {
+    completion(answer, &redactor())
+}
+
+pub(in crate::provider) fn decoder() -> impl Decoder {
     Answers::new(redactor())
 }
 
@@ -120,7 +125,7 @@ fn what_more_is_asked_is_golden_and_what_cannot_be_is_told() {
 async fn a_stream_says_what_the_whole_answer_says() {
     let check = async |answer: &str, stream: &str| {
         let whole = completion(answer.as_bytes(), &redactor()).unwrap();
-        samples::check_stream(&whole, stream, || decoder()).await;
+        samples::check_stream(&whole, stream, decoder).await;
         whole
     };
     let tools = check(golden!("answer_tools.json"), golden!("stream_tools.sse")).await;

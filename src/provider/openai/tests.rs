@@ -2,6 +2,7 @@ use super::super::answer::{FinishReason, StreamItem};
 use super::super::error_class::ErrorClass;
 use super::super::request::Usage;
 use super::super::samples::{self, USAGE, check_body, end, full, minimal, redactor};
+use super::super::stream::Decoder;
 use super::super::stream::tests::decode;
 use super::super::wire;
 use super::*;
@@ -11,6 +12,14 @@ macro_rules! golden {
     ($name:literal) => {
         include_str!(concat!("../../../tests/golden/wire/openai/", $name))
     };
+}
+
+pub(in crate::provider) fn whole(answer: &[u8]) -> Result<Completion, Error> {
+    completion(answer, &redactor())
+}
+
+pub(in crate::provider) fn decoder() -> impl Decoder {
+    Chunks::new(redactor())
 }
 
 #[test]
@@ -116,7 +125,7 @@ fn what_more_is_asked_is_golden_and_what_cannot_be_is_told() {
 async fn a_stream_says_what_the_whole_answer_says() {
     let check = async |answer: &str, stream: &str| {
         let whole = completion(answer.as_bytes(), &redactor()).unwrap();
-        samples::check_stream(&whole, stream, || Chunks::new(redactor())).await;
+        samples::check_stream(&whole, stream, decoder).await;
         whole
     };
     let tools = check(golden!("answer_tools.json"), golden!("stream_tools.sse")).await;
