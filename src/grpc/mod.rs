@@ -7,6 +7,7 @@ mod convert;
 mod counted;
 mod deadline;
 mod delivery;
+mod errand;
 pub(crate) mod local;
 mod methods;
 pub mod pb;

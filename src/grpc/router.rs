@@ -1,6 +1,5 @@
 //! RouterService: decide, and carry the decision out.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,20 +9,20 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
-use tonic::{Extensions, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::admission::Admission;
 use super::convert::{self, Classification, Limits, Routing};
 use super::delivery::{self, Terms};
+use super::errand::{Errand, add_policy, caller_policy, in_time, observe};
 use super::status::{self, from_embed};
 use super::{deadline, pb};
 use crate::classify::{Cascade, ClassifyOptions, Decision, LlmAccess, Purpose};
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Attempt, DispatchEvent, Dispatcher};
 use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
-use crate::provider::{Capability, ChatRequest};
 use crate::publish::LiveSets;
-use crate::reference::{SetName, Snapshot, TargetName};
+use crate::reference::{SetName, Snapshot};
 use crate::routing::{Asked, Bulk, DataPolicy, Plan, RoutingTable, TokenCounter};
 
 /// Most prompts in one RouteBatch.
@@ -220,6 +219,8 @@ impl pb::router_service_server::RouterService for RouterService {
             .complete(&plan, &request.chat, self.until(deadline), request.max_attempts)
             .await
             .map_err(|error| status::from_dispatch(&error))?;
+        let answered = |attempt: &Attempt| Some(attempt.duration);
+        observe(&self.0.routing, &dispatched.attempts, answered);
         let response = pb::CompleteResponse {
             text: dispatched.completion.text.clone(),
             served: Some(convert::served(&dispatched)),
@@ -252,7 +253,11 @@ impl pb::router_service_server::RouterService for RouterService {
         let first = pb::CompleteEvent { event: Some(pb::complete_event::Event::Decision(decided)) };
         let until = self.until(deadline);
         let events = self.0.dispatcher.stream(&plan, Arc::new(request.chat), until, request.max_attempts);
-        let events = events.filter_map(|event| {
+        let routing = Arc::clone(&self.0.routing);
+        let events = events.filter_map(move |event| {
+            if let Ok(DispatchEvent::End { attempts, .. }) = &event {
+                observe(&routing, attempts, |attempt| attempt.first_text);
+            }
             std::future::ready(match event {
                 Ok(event) => convert::event(event).map(Ok),
                 Err(error) => Some(Err(status::from_dispatch(&error))),
@@ -262,38 +267,6 @@ impl pb::router_service_server::RouterService for RouterService {
         let terms = Terms { until, cut_off: self.0.cut_off.clone(), place };
         let stream = delivery::deliver(events, terms, &self.0.tasks);
         Ok(echo_request_id(&metadata, Response::new(Box::pin(stream) as Self::CompleteStreamStream)))
-    }
-}
-
-/// What a decision is to be planned for.
-struct Errand<'a> {
-    chat: &'a ChatRequest,
-    policy: &'a DataPolicy,
-    needs: BTreeSet<Capability>,
-    pin: Option<&'a TargetName>,
-    affinity: Option<&'a str>,
-}
-
-/// The policy of the caller's key, where a layer before has found one.
-fn caller_policy(extensions: &Extensions) -> Option<&DataPolicy> {
-    extensions.get()
-}
-
-/// Both policies hold.
-fn add_policy(classification: &mut Classification, caller: Option<&DataPolicy>) {
-    if let Some(caller) = caller {
-        classification.policy = classification.policy.and(caller);
-    }
-}
-
-/// Ends with the deadline: counting the tokens of a long prompt takes a while, and others may be before it.
-async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
-    match deadline {
-        Some(deadline) => {
-            let done = tokio::time::timeout_at(deadline.into(), work).await;
-            done.map_err(|_| status::deadline("the prompt's tokens were counted"))
-        }
-        None => Ok(work.await),
     }
 }
 
