@@ -28,8 +28,8 @@ pub(super) struct Journey {
     currency: Currency,
 }
 
-/// What a journey is told beside its dispatch.
-pub(super) struct Errand {
+/// What goes along with a dispatch.
+pub(super) struct Companions {
     pub(super) meter: Meter,
     pub(super) recording: Recording,
     pub(super) decision: Decision,
@@ -40,8 +40,8 @@ pub(super) struct Errand {
 
 impl Journey {
     /// Nothing is sent yet.
-    pub(super) fn new(dispatch: Dispatch, errand: Errand) -> Self {
-        let Errand { mut meter, mut recording, decision, explain, currency } = errand;
+    pub(super) fn new(dispatch: Dispatch, companions: Companions) -> Self {
+        let Companions { mut meter, mut recording, decision, explain, currency } = companions;
         meter.begin(dispatch.account());
         recording.dispatching(dispatch.account());
         Self { dispatch, meter, recording, decision, explain, currency }

@@ -12,6 +12,7 @@ mod delivery;
 mod govern;
 mod journey;
 mod keys;
+mod errand;
 pub(crate) mod local;
 mod methods;
 pub mod pb;

@@ -1,6 +1,5 @@
 //! RouterService: decide, and carry the decision out.
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use tracing::Instrument;
 
 use super::convert::{self, Classification, Routing};
 use super::delivery::{self, Terms};
+use super::errand::{Errand, add_policy, in_time};
 use super::govern::{Door, check_route};
 use super::journey::{self, Journey};
 use super::record::Recording;
@@ -26,10 +26,9 @@ use crate::govern::Caller;
 use crate::govern::audit::{Audit, Method};
 use crate::learn::{Correction, Learning};
 use crate::metrics::Metrics;
-use crate::provider::{Capability, ChatRequest};
 use crate::publish::LiveSets;
-use crate::reference::{SetName, Snapshot, TargetName};
-use crate::routing::{Asked, Bulk, DataPolicy, Plan, RoutingTable, TokenCounter};
+use crate::reference::{SetName, Snapshot};
+use crate::routing::{Asked, Bulk, Plan, RoutingTable, TokenCounter};
 use crate::telemetry::prompt_span;
 
 /// Most prompts in one RouteBatch.
@@ -205,8 +204,8 @@ impl RouterService {
         let limits = dispatch::Limits { deadline: until, max_attempts: request.max_attempts, hedge: request.hedge };
         let dispatch = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits);
         let (explain, currency) = (request.classification.explain, self.0.routing.currency().clone());
-        let errand = journey::Errand { meter, recording, decision, explain, currency };
-        Ok((Journey::new(dispatch, errand), until))
+        let companions = journey::Companions { meter, recording, decision, explain, currency };
+        Ok((Journey::new(dispatch, companions), until))
     }
 
     /// An error if there is no route to follow, or the caller may not follow it.
@@ -320,38 +319,11 @@ impl pb::router_service_server::RouterService for RouterService {
     }
 }
 
-/// What a decision is to be planned for.
-struct Errand<'a> {
-    chat: &'a ChatRequest,
-    policy: &'a DataPolicy,
-    needs: BTreeSet<Capability>,
-    pin: Option<&'a TargetName>,
-    affinity: Option<&'a str>,
-}
-
 /// A completion that is decided and planned.
 struct Ready {
     request: convert::Completion,
     decision: Decision,
     plan: Plan,
-}
-
-/// The policies of the request and of its caller both hold.
-fn add_policy(classification: &mut Classification, caller: &Caller) {
-    if let Some(policy) = caller.policy() {
-        classification.policy = classification.policy.and(policy);
-    }
-}
-
-/// Ends with the deadline: counting the tokens of a long prompt takes a while, and others may be before it.
-async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Status> {
-    match deadline {
-        Some(deadline) => {
-            let done = tokio::time::timeout_at(deadline.into(), work).await;
-            done.map_err(|_| status::deadline("the prompt's tokens were counted"))
-        }
-        None => Ok(work.await),
-    }
 }
 
 /// Gives the caller's `x-request-id` back.

@@ -17,6 +17,7 @@ use super::admin::{AdminService, ServerFacts, Targets};
 use super::admission::Admission;
 use super::auth::Auth;
 use super::bounds::Bounds;
+use super::errand::learning;
 use super::govern::Door;
 use super::keys::KeyService;
 use super::pb;
@@ -244,9 +245,9 @@ fn router_service_with(
         live: app.live.clone(),
         cascade: app.cascade.clone(),
         learning: app.learning.clone(),
-        routing,
+        routing: Arc::clone(&routing),
         tokens: TokenCounter::new(MAX_COUNTS, app.tasks.clone()),
-        dispatcher: app.dispatcher.clone(),
+        dispatcher: app.dispatcher.observed_by(learning(&routing)),
         default_set: config.default_set()?,
         default_timeout: config.server.default_timeout,
         max_prompt_bytes: config.server.max_prompt_bytes,

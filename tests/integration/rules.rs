@@ -94,7 +94,10 @@ async fn a_prompt_that_is_too_long_for_a_target_passes_it_over_and_one_that_fits
     let providers = three(|at| Script::completion(&format!("from {at}"))).await;
     let small = "[[targets]]\nname = 'small'\nprovider = 'p0'\nmodel = 'm'\nmax_context_tokens = 100\n";
     let large = "[[targets]]\nname = 'large'\nprovider = 'p1'\nmodel = 'm'\nmax_context_tokens = 100_000\n";
-    let rules = "sets.small.routes.maths.targets = ['small', 'large']\n";
+    // Whatever the long prompt is taken for.
+    let rules: String = ["maths", "translation", "cooking", "code"]
+        .map(|route| format!("sets.small.routes.{route}.targets = ['small', 'large']\n"))
+        .concat();
     let server = start(&providers, &format!("{rules}{small}{large}")).await;
     let ask = async |repeated: usize| {
         let prompt = format!("{MATHS} And what is the probability of it? {}", "one and one. ".repeat(repeated));
