@@ -22,6 +22,7 @@ mod completing;
 #[cfg(unix)]
 mod damage;
 mod deciding;
+#[cfg(unix)]
 mod dispatching;
 mod embedding;
 #[cfg(unix)]
