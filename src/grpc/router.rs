@@ -202,9 +202,10 @@ impl pb::router_service_server::RouterService for RouterService {
                 format!("has {count} entries, must have 1 to {MAX_BATCH}"),
             ));
         }
+        let headers = &metadata;
         let results = stream::iter(request.requests)
-            .map(|request| async {
-                let answer = match self.record(Method::RouteBatch, &metadata) {
+            .map(|request| async move {
+                let answer = match self.record(Method::RouteBatch, headers) {
                     Ok(recording) => self.route_one(request, deadline, recording).await,
                     Err(status) => Err(status),
                 };
@@ -250,7 +251,7 @@ impl pb::router_service_server::RouterService for RouterService {
         let prepared = async {
             let request = convert::completion(request, self.0.max_prompt_bytes)?;
             let (decision, plan) = self.prepare(&request, deadline, &mut recording).await?;
-            Ok((request, decision, plan))
+            Ok::<_, Status>((request, decision, plan))
         };
         let (request, decision, plan) = match prepared.await {
             Ok(prepared) => prepared,
