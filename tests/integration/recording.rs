@@ -117,7 +117,7 @@ async fn every_answer_has_its_entry_before_it_arrives() {
         assert!(!text(&dir).contains(secret), "{secret}");
     }
     assert_eq!(Samples::of(server.http).await.value("semroute_audit_written_total"), 7.0);
-    server.stopped().await;
+    let _folder = server.stopped().await;
     assert_eq!(verified(&dir).fault, None);
 }
 

@@ -58,7 +58,7 @@ pub use error::{AuditError, LogError};
 pub use folder::{LogPath, files};
 pub use handle::{Audit, AuditStats};
 pub use head::{Head, MacKey, SHORTEST_SECRET};
-pub use line::{Line, Note};
+pub use line::{FileHeader, Line, Note};
 pub use prompt_key::PromptKey;
 pub use reader::{ReadError, Reader};
 pub use stamp::Stamp;
