@@ -179,14 +179,18 @@ fn greet(app: &App, address: SocketAddr, probed_at: Option<SocketAddr>, begun: I
     }
     note(&format!("Listening on {address} (ready in {:.1} s)", begun.elapsed().as_secs_f64()));
     let (program, reached) = (program(), reached_at(address));
+    if app.config.auth.mode == AuthMode::Required {
+        note("Keys are asked for: make one with `semroute key create`, and set SEMROUTE_KEY to it");
+    }
+    let (scheme, plain) = if app.config.server.tls.is_some() { ("https://", "") } else { ("", "-plaintext ") };
     let (option, field) = match &unserved {
         Some(set) => (format!(" --set {set:?}"), format!(",\"reference_set\":{set:?}")),
         None => (String::new(), String::new()),
     };
     note(&format!(
-        "\nTry, in another terminal:\n  {program} route --server {reached}{option} \"Why does my loop never end?\"\n\
+        "\nTry, in another terminal:\n  {program} route --server {scheme}{reached}{option} \"Why does my loop never end?\"\n\
          or, with reflection, any gRPC client:\n  \
-         grpcurl -plaintext -d '{{\"input\":{{\"text\":\"Translate this into French\"}}{field}}}' {reached} \
+         grpcurl {plain}-d '{{\"input\":{{\"text\":\"Translate this into French\"}}{field}}}' {reached} \
          semroute.v1.RouterService/Route\n"
     ));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use semroute::govern::keys::{KeyStore, KeyTerms, Limits, create, revoke};
+use semroute::govern::keys::{KeyTerms, Limits, create, revoke};
 use semroute::govern::{Keys, Role};
 use semroute::grpc::pb;
 use semroute::money::Money;
@@ -195,7 +195,9 @@ async fn a_burst_does_not_overspend() {
     let (_, key) = key(&server, KeyTerms { limits, ..routing() }).await;
     let client = router(&server, &key).await;
     let mut answered = 0;
-    for _ in 0..3 {
+    // What the first of a burst turn out not to cost is there for the next burst.
+    loop {
+        let before = answered;
         let calls = (0..200).map(|_| {
             let mut client = client.clone();
             tokio::spawn(async move { client.complete(complete_request(MATHS)).await })
@@ -205,6 +207,9 @@ async fn a_burst_does_not_overspend() {
                 Ok(_) => answered += 1,
                 Err(status) => is_fault(&status, Code::ResourceExhausted, "KEY_MONEY"),
             }
+        }
+        if answered == before {
+            break;
         }
     }
     assert!(answered * 2 <= 60 && answered * 2 > 60 - 10, "{answered}");

@@ -37,7 +37,7 @@ enum KeyCommand {
         semroute key create --name team-a --set assistant --requests-per-minute 600 --money-per-day 5")]
     Create {
         #[command(flatten)]
-        terms: TermArgs,
+        terms: Box<TermArgs>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -62,7 +62,7 @@ enum KeyCommand {
         /// As `semroute key list` names it.
         id: String,
         #[command(flatten)]
-        terms: TermArgs,
+        terms: Box<TermArgs>,
         /// Take a limit or a bound away; may be repeated.
         #[arg(long, value_name = "WHAT")]
         unset: Vec<Unset>,

@@ -59,9 +59,7 @@ impl Spend {
         }
     }
 
-    /// Reserves, or names the budget that it would go over. `retry_after` of the refusal is left to the caller, who
-    /// knows the time: `Some(true)` means that waiting for requests under way may do, `Some(false)` that the next
-    /// period must come, `None` that nothing will.
+    /// Reserves, or names the budget that it would go over, and what could make room in it.
     pub(super) fn reserve(&mut self, amount: Money, limits: &Limits, day: Day) -> Result<(), Shortage> {
         self.turn_to(day);
         let checked = [
@@ -71,10 +69,12 @@ impl Spend {
         for (period, limit, spent) in checked {
             let Some(limit) = limit else { continue };
             if spent + self.reserved + amount > limit {
-                let relief = match () {
-                    () if amount > limit => Relief::Never,
-                    () if spent + amount > limit => Relief::NextPeriod,
-                    () => Relief::RequestsUnderWay,
+                let relief = if amount > limit {
+                    Relief::Never
+                } else if spent + amount > limit {
+                    Relief::NextPeriod
+                } else {
+                    Relief::RequestsUnderWay
                 };
                 return Err(Shortage { period, limit, left: limit - spent, needed: amount, relief });
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::{QueryBuilder, SqliteConnection};
 
 use super::fault::Fault;
-use super::value::{from_json, number, push_list, to_json};
+use super::value::{ROWS_PER_STATEMENT, from_json, number, push_list, to_json};
 use crate::calendar::{Day, first_of_month};
 use crate::govern::keys::{KeyId, KeyStamp, SecretHash, SpendChange, SpendTotal, StoredKey, VirtualKey};
 use crate::money::Money;
@@ -95,14 +95,16 @@ pub(super) async fn journal(
 const MOST: i64 = i64::MAX / 64;
 
 async fn totals(db: &mut SqliteConnection, of: &[KeyId], today: Day) -> Result<Vec<SpendTotal>, Fault> {
-    let mut query = QueryBuilder::new("SELECT key, coalesce(sum(iif(day = ");
-    query.push_bind(today).push(", spent, 0)), 0), coalesce(sum(spent), 0) FROM key_spend WHERE day BETWEEN ");
-    query.push_bind(first_of_month(today)).push(" AND ").push_bind(today).push(" AND key IN ");
-    push_list(&mut query, of.iter().map(|id| id.as_str().to_owned()));
-    query.push(" GROUP BY key");
-    let rows: Vec<(String, u64, u64)> = query.build_query_as().fetch_all(db).await?;
-    let found: HashMap<String, (u64, u64)> =
-        rows.into_iter().map(|(key, of_day, of_month)| (key, (of_day, of_month))).collect();
+    let mut found: HashMap<String, (u64, u64)> = HashMap::new();
+    for ids in of.chunks(ROWS_PER_STATEMENT) {
+        let mut query = QueryBuilder::new("SELECT key, coalesce(sum(iif(day = ");
+        query.push_bind(today).push(", spent, 0)), 0), coalesce(sum(spent), 0) FROM key_spend WHERE day BETWEEN ");
+        query.push_bind(first_of_month(today)).push(" AND ").push_bind(today).push(" AND key IN ");
+        push_list(&mut query, ids.iter().map(|id| id.as_str().to_owned()));
+        query.push(" GROUP BY key");
+        let rows: Vec<(String, u64, u64)> = query.build_query_as().fetch_all(&mut *db).await?;
+        found.extend(rows.into_iter().map(|(key, of_day, of_month)| (key, (of_day, of_month))));
+    }
     let total = |key: &KeyId| {
         let (of_day, of_month) = found.get(key.as_str()).copied().unwrap_or_default();
         SpendTotal { key: key.clone(), of_day: Money(of_day), of_month: Money(of_month) }
