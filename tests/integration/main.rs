@@ -42,4 +42,4 @@ mod reflection;
 mod routing;
 mod shutdown;
 mod streaming;
-mod tracing;
+mod traces;
