@@ -4,8 +4,6 @@
 //! Fields are dropped in their order: the dispatch first, which closes the calls under way and counts them as cancelled;
 //! then what reads its account.
 
-use std::sync::Arc;
-
 use futures_util::{Stream, StreamExt, stream};
 use tonic::Status;
 

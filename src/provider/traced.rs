@@ -183,8 +183,8 @@ impl Stream for Items {
         let Self { items, call } = &mut *self;
         let item = ready!(call.span.in_scope(|| items.as_mut().poll_next(cx)));
         match &item {
-            Some(Ok(StreamItem::End { finish, usage, model })) => call.answered(finish, *usage, model.as_deref()),
-            Some(Ok(StreamItem::Text(_))) => {}
+            Some(Ok(StreamItem::End { finish, usage, model, .. })) => call.answered(finish, *usage, model.as_deref()),
+            Some(Ok(_)) => {}
             Some(Err(error)) => call.failed(error),
             None if call.ended => {}
             None => call.failed(&Error::Truncated),

@@ -44,7 +44,11 @@ fn work_on_a_request() {
     let headers = HeaderMap::from_iter([("x-request-id".parse().unwrap(), "r1".parse().unwrap())]);
     let call = step!("call", otel.kind = "server");
     let request = call.in_scope(|| request_span(&headers));
-    call.in_scope(|| request.in_scope(|| Span::current().record("decision_id", field::display("d1"))));
+    call.in_scope(|| {
+        request.in_scope(|| {
+            Span::current().record("decision_id", field::display("d1"));
+        });
+    });
     call.in_scope(|| request.in_scope(|| step!("attempt").in_scope(|| warn!("first"))));
     request.in_scope(|| warn!("second"));
 }
@@ -64,7 +68,7 @@ fn log_lines_of_a_request_share_its_ids_whatever_is_logged_and_traced() {
         }
     }
     let text = logged("info", LogFormat::Text, false, work_on_a_request);
-    assert!(text.contains("decision_id=d1") && text.contains("request_id=r1"), "{text}");
+    assert!(text.contains("decision_id=d1") && text.contains("request_id=\"r1\""), "{text}");
 }
 
 #[test]

@@ -50,5 +50,5 @@ mod shutdown;
 mod streaming;
 #[cfg(unix)]
 mod tls;
-mod tracing;
 mod tools;
+mod traces;
