@@ -56,7 +56,7 @@ impl Provider for Oracle {
         let question = request.messages.last().map(|message| message.text.as_str()).unwrap_or_default();
         let prompt = question.split("<prompt>\n").nth(1).and_then(|rest| rest.split("\n</prompt>").next());
         let label = prompt.and_then(|prompt| self.0.get(prompt)).map_or("none", String::as_str);
-        let offered = request.response_schema.as_ref().and_then(|schema| {
+        let offered = request.response_format.schema().and_then(|schema| {
             schema.schema.pointer("/properties/route/enum").and_then(|names| names.as_array().cloned())
         });
         let offered = offered.unwrap_or_default().iter().any(|name| name == label);

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::status::{Reason, from_build};
 use super::violation::{Violations, field, name};
-use crate::dispatch::Health;
 use super::{convert, pb};
+use crate::dispatch::Health;
 use crate::embed::EmbedQueue;
 use crate::publish::{BuildRequest, LiveSets, Operation, Operations};
 use crate::reference::SetName;

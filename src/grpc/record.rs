@@ -82,10 +82,11 @@ impl Recording {
 
     pub(super) fn planned(&mut self, plan: &Plan) {
         let Some(draft) = &mut self.0 else { return };
-        let refused = plan.refused().iter().take(MAX_REFUSED).map(|refusal| Refused {
-            target: refusal.target.to_string(),
-            reason: refusal.reason.to_string(),
-        });
+        let refused = plan
+            .refused()
+            .iter()
+            .take(MAX_REFUSED)
+            .map(|refusal| Refused { target: refusal.target.to_string(), reason: refusal.reason.to_string() });
         draft.entry.refused = refused.collect();
         draft.entry.more_refused = plan.refused().len().saturating_sub(MAX_REFUSED) as u64;
     }
@@ -98,18 +99,11 @@ impl Recording {
     }
 
     /// `passed`: targets before it that were not called.
-    pub(super) fn answered(
-        &mut self,
-        target: &Target,
-        model: Option<&str>,
-        finish: &FinishReason,
-        passed: &[Passed],
-    ) {
+    pub(super) fn answered(&mut self, target: &Target, model: Option<&str>, finish: &FinishReason, passed: &[Passed]) {
         let Some(draft) = &mut self.0 else { return };
-        let passed = passed.iter().map(|passed| Refused {
-            target: passed.target.to_string(),
-            reason: passed.reason.as_str().to_owned(),
-        });
+        let passed = passed
+            .iter()
+            .map(|passed| Refused { target: passed.target.to_string(), reason: passed.reason.as_str().to_owned() });
         draft.entry.passed = passed.collect();
         draft.entry.answer = Some(Answered {
             target: target.name.to_string(),

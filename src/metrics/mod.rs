@@ -33,8 +33,8 @@ use targets::Targets;
 use crate::classify::{Budget, ExactCache};
 use crate::dispatch::{Attempt, Health};
 use crate::embed::EmbedQueue;
-use crate::govern::audit::Audit;
 use crate::govern::Keys;
+use crate::govern::audit::Audit;
 use crate::learn::Learning;
 use crate::publish::LiveSets;
 

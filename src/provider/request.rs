@@ -42,7 +42,9 @@ impl ChatRequest {
         let mut texts: Vec<Cow<'_, str>> = Vec::with_capacity(self.messages.len());
         for message in &self.messages {
             texts.push(Cow::Borrowed(&message.text));
-            texts.extend(message.tool_calls.iter().flat_map(|call| [call.name.as_str(), &call.arguments]).map(Cow::Borrowed));
+            texts.extend(
+                message.tool_calls.iter().flat_map(|call| [call.name.as_str(), &call.arguments]).map(Cow::Borrowed),
+            );
             for thought in &message.reasoning {
                 texts.push(Cow::Borrowed(&thought.text));
                 texts.extend(thought.signature.as_deref().map(Cow::Borrowed));

@@ -13,9 +13,9 @@ use futures_util::Stream;
 use reqwest::Url;
 use tracing::{Instrument, Span};
 
+use super::answer::{Completion, FinishReason, StreamItem};
 use super::config::{Kind, ProviderConfig};
 use super::error::Error;
-use super::answer::{Completion, FinishReason, StreamItem};
 use super::request::{ChatRequest, Choice, ChoiceQuestion, Usage};
 use super::{CompletionStream, Provider};
 use crate::telemetry::{failed, set, step, words};

@@ -1,5 +1,6 @@
 //! Plans carried out against scripted providers on loopback.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,8 @@ use super::summary;
 use crate::prompt::Message;
 use crate::provider::scripted::{Script, Scripted, Step};
 use crate::provider::{ChatRequest, FinishReason, Kind, ProviderConfig, Providers, Usage};
-use crate::reference::TargetName;
-use crate::routing::{Plan, Target};
+use crate::reference::{Route, RouteName, SetName, TargetName};
+use crate::routing::{Asked, DataPolicy, Plan, RoutingConfig, RoutingTable, Size, Target};
 
 /// Long enough for a loopback call on a busy machine, short enough to wait for.
 const SOON: Duration = Duration::from_millis(500);
@@ -26,16 +27,17 @@ struct World {
 
 /// `t0` is answered by the first script, `t1` by the second, and so on.
 async fn world(config: DispatchConfig, scripts: impl IntoIterator<Item = Script>) -> World {
-    let (mut servers, mut providers, mut plan) = (Vec::new(), Vec::new(), Plan::default());
+    let (mut servers, mut providers, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for (position, script) in scripts.into_iter().enumerate() {
         let server = Scripted::start([script]).await;
         let (provider, base_url) = (format!("p{position}"), Some(server.url("/v1")));
         let configured = ProviderConfig { base_url, ..ProviderConfig::new(provider.clone(), Kind::OpenAi) };
         providers.push((provider.clone(), configured.build(&|_| None).unwrap()));
         let name = TargetName::new(&format!("t{position}")).unwrap();
-        plan.targets.push(Arc::new(Target { region: Some("eu".to_owned()), ..Target::new(name, provider, "m") }));
+        targets.push(Arc::new(Target { region: Some("eu".to_owned()), ..Target::new(name, provider, "m") }));
         servers.push(server);
     }
+    let plan = Plan::unjudged(targets);
     World { servers, dispatcher: Dispatcher::new(Providers::new(providers), config), plan }
 }
 
@@ -95,7 +97,7 @@ async fn fails_over(config: DispatchConfig, scripts: &[Script], expected: &[&str
     let (text, end) = streamed.read(LONG).await;
     let Ok(DispatchEvent::End { attempts, target, .. }) = end else { panic!("{end:?}") };
     assert_eq!((text.as_str(), summary(&attempts)), ("good", strings(expected)));
-    assert_eq!(Some(&target), streamed.plan.targets.last());
+    assert_eq!(Some(&target), streamed.plan.targets().last());
     for world in [&unary, &streamed] {
         assert_eq!(world.requests(), vec![1; world.servers.len()], "one call a target, in order, and no more");
     }
@@ -149,8 +151,9 @@ async fn a_target_that_hangs_leaves_time_for_the_next() {
 #[tokio::test]
 async fn an_unreachable_or_unconfigured_provider_is_passed_over() {
     let mut world = world(quick(), [Script::hang(), Script::hang(), Script::completion("good")]).await;
-    let nowhere = Target { provider: "nobody".to_owned(), ..(*world.plan.targets[0]).clone() };
-    world.plan.targets[0] = Arc::new(nowhere);
+    let nowhere = Target { provider: "nobody".to_owned(), ..(*world.plan.targets()[0]).clone() };
+    let others = world.plan.targets()[1..].iter().cloned();
+    world.plan = Plan::unjudged([Arc::new(nowhere)].into_iter().chain(others));
     world.servers.remove(1);
     tokio::task::yield_now().await;
     let attempts = world.complete(LONG).await.unwrap().attempts;
@@ -363,12 +366,29 @@ async fn a_slow_target_is_hedged_and_the_loser_hears_of_it() {
     }
 }
 
+/// Where no target is configured.
+fn plan_of_the_demo() -> Plan {
+    let table = RoutingTable::new(&RoutingConfig::default()).unwrap();
+    let (set, route) = (SetName::new("s").unwrap(), Route::named(RouteName::new("r").unwrap()));
+    let (policy, needs) = (DataPolicy::default(), BTreeSet::new());
+    let asked = Asked {
+        set: &set,
+        route: &route,
+        pin: None,
+        policy: &policy,
+        needs: &needs,
+        size: Size::default(),
+        affinity: None,
+        lot: 0,
+    };
+    table.plan(&asked, Instant::now())
+}
+
 #[tokio::test]
 async fn the_demo_answers_a_plan_without_targets() {
-    let catalogue = crate::routing::Catalogue::new(&crate::routing::RoutingConfig::default()).unwrap();
     let dispatcher = Dispatcher::new(Providers::new([]), DispatchConfig::default());
     let limits = Limits::until(Instant::now() + LONG);
-    let dispatch = dispatcher.begin(&catalogue.plan(None, &[]), Arc::new(request()), limits);
+    let dispatch = dispatcher.begin(&plan_of_the_demo(), Arc::new(request()), limits);
     let answer = dispatch.complete().await.unwrap();
     assert!(answer.completion.text.contains("demo"), "{}", answer.completion.text);
     assert_eq!(summary(&answer.attempts), ["demo=ok"]);

@@ -75,14 +75,14 @@ impl Provider for Moody {
             return Err(provider::Error::Broken { what: "reset".to_owned() });
         }
         let usage = Some(Usage::new(3, 2));
-        Ok(Completion { text: "good".to_owned(), finish: FinishReason::Stop, usage, model: None })
+        Ok(Completion { text: "good".to_owned(), finish: FinishReason::Stop, usage, ..Completion::default() })
     }
 
     async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, provider::Error> {
         let text = Ok(StreamItem::Text("good".to_owned()));
         let end = match self.answer().await? {
             Mood::Resets => Err(provider::Error::Broken { what: "reset".to_owned() }),
-            _ => Ok(StreamItem::End { finish: FinishReason::Stop, usage: None, model: None }),
+            _ => Ok(StreamItem::End { finish: FinishReason::Stop, usage: None, model: None, dropped: Vec::new() }),
         };
         Ok(Box::pin(stream::iter([text, end])))
     }
@@ -115,14 +115,15 @@ impl Phase {
 }
 
 fn world(config: DispatchConfig, moods: &[Mood]) -> World {
-    let (mut providers, mut named, mut plan) = (Vec::new(), Vec::new(), Plan::default());
+    let (mut providers, mut named, mut targets) = (Vec::new(), Vec::new(), Vec::new());
     for (at, mood) in moods.iter().enumerate() {
         let provider = Arc::new(Moody { mood: Mutex::new(*mood), calls: AtomicU32::new(0) });
         named.push((format!("p{at}"), provider.clone() as Arc<dyn Provider>));
         let name = TargetName::new(&format!("t{at}")).unwrap();
-        plan.targets.push(Arc::new(Target::new(name, format!("p{at}"), format!("m{at}"))));
+        targets.push(Arc::new(Target::new(name, format!("p{at}"), format!("m{at}"))));
         providers.push(provider);
     }
+    let plan = Plan::unjudged(targets);
     World { providers, dispatcher: Dispatcher::new(Providers::new(named), config), plan }
 }
 
@@ -337,7 +338,7 @@ async fn observers_hear_of_every_attempt_once() {
 async fn active_probes_find_out_what_nobody_asked() {
     let config = DispatchConfig { probe: Some(ProbeConfig::default()), ..brisk() };
     let world = world(config, &[Mood::Down, Mood::Well(20)]);
-    world.dispatcher.expect(&world.plan.targets);
+    world.dispatcher.expect(world.plan.targets());
     let stop = tokio_util::sync::CancellationToken::new();
     let probing = tokio::spawn(world.dispatcher.clone().probe(ProbeConfig::default(), stop.clone()));
     tokio::time::sleep(Duration::from_secs(60)).await;

@@ -6,12 +6,17 @@ use tonic::Status;
 use tonic_types::StatusExt;
 
 use super::super::pb;
-use super::completion;
+use super::{Completion, Limits};
 use crate::prompt::{MediaType, PartRef};
 use crate::provider::{Capability, ChatRequest, Effort, Family, ResponseFormat, ToolChoice};
+use crate::routing::Known;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const LIMIT: usize = 1 << 20;
+
+fn completion(request: pb::CompleteRequest, max_bytes: usize) -> Result<Completion, Status> {
+    super::completion(request, Limits { max_bytes, known: &Known::default() })
+}
 
 fn message(role: pb::Role, text: &str) -> pb::ChatMessage {
     pb::ChatMessage { role: role.into(), text: text.to_owned(), ..Default::default() }

@@ -385,7 +385,10 @@ fn is_true(
         TokenKind::Output => prices.output,
     };
     match reason {
-        RefusalReason::Unknown | RefusalReason::NotPinned | RefusalReason::NotOnRoute => false,
+        RefusalReason::Unknown
+        | RefusalReason::NotPinned
+        | RefusalReason::NotOnRoute
+        | RefusalReason::RouteNotAllowed => false,
         RefusalReason::ProviderDenied { provider } => {
             *provider == target.provider && any(&|policy| policy.denied_providers.contains(provider))
         }
