@@ -198,13 +198,6 @@ async fn an_outage_of_one_target_is_hardly_noticed() {
         assert_eq!((well.answered, well.calls[1]), (1_000, 0));
         world.providers[0].set(mood);
         let ill = world.load(200, 20, true).await;
-        println!(
-            "{mood:?}: {} failed, {} broken, p99 {} ms, calls {:?}",
-            ill.failed.len(),
-            ill.broken,
-            ill.p99(),
-            ill.calls
-        );
         assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{mood:?}: {:?}", &ill.failed[..1]);
         assert!(ill.broken == 0 || mood == Mood::Resets);
         assert!(ill.p99() < 2 * well.p99(), "{mood:?}: {} ms, {} ms when well", ill.p99(), well.p99());
@@ -238,7 +231,6 @@ async fn a_target_that_fails_now_and_then_is_left_before_the_budget_is_spent() {
         let world = world(brisk(), &[Mood::Flaky(share), Mood::Well(20)]);
         let ill = world.load(200, 60, false).await;
         let extra = ill.calls.iter().sum::<u32>() - ill.requests;
-        println!("{share}: {} failed, calls {:?}, {extra} extra", ill.failed.len(), ill.calls);
         assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{share}: {:?}", &ill.failed[..1]);
         assert!(f64::from(extra) <= 0.1 * f64::from(ill.requests) + 60.0 + 500.0, "{share}: {extra} extra calls");
     }
@@ -252,7 +244,6 @@ async fn extra_load_stays_within_the_budget_where_both_fail() {
         let ill = world.load(200, 20, true).await;
         let calls = f64::from(ill.calls.iter().sum::<u32>());
         let bound = 4_000.0 * 1.1 + 1.0 * 30.0 + 500.0;
-        println!("{other:?}: calls {:?}, {} answered", ill.calls, ill.answered);
         assert!(calls <= bound, "{other:?}: {calls} calls");
         assert!(ill.calls[1] <= 4_000 + 930, "{other:?}: {:?}", ill.calls);
     }
