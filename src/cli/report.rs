@@ -53,7 +53,8 @@ pub fn run(args: &ReportArgs, config: &Config) -> Result<Exit, CommandError> {
     let mut done = 0;
     for (at, file) in files.iter().enumerate() {
         if !ends_before(files.get(at + 1), args.from) {
-            done = read(file, args, &mut tally, &mut |bytes| bar.set(done + bytes))? + done;
+            let before = done;
+            done += read(file, args, &mut tally, &mut |bytes| bar.set(before + bytes))?;
         }
     }
     bar.finish();
