@@ -1,6 +1,6 @@
 //! Whether an answer is JSON of the form that a schema asks for. The only file that names the validator, `boon`.
 
-use boon::{Compiler, Draft, SchemaIndex, SchemaUrlLoader, Schemas, ValidationError};
+use boon::{Compiler, Draft, SchemaIndex, Schemas, SchemeUrlLoader, ValidationError};
 use serde_json::Value;
 
 /// Where a schema stands for the validator; nothing is ever fetched.
