@@ -42,6 +42,7 @@
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference`, `govern` | sqlx |
 //! | `doctor` | `evaluate`, `classify` and below | |
+//! | `replay` | `dispatch` and below, `evaluate` | regex, boon (only `replay/schema.rs`) |
 //! | `evaluate` | nothing | |
 //! | `metrics` | `learn`, `govern` and below | prometheus |
 //! | `govern` | `dispatch`, `routing` and below, `calendar` | blake3, rand |
@@ -109,6 +110,7 @@ pub mod prompt;
 pub mod provider;
 pub mod publish;
 pub mod reference;
+pub mod replay;
 pub mod routing;
 mod rpc_code;
 pub mod shutdown;

@@ -11,6 +11,7 @@ mod policy_args;
 pub mod progress;
 mod references;
 mod reindex;
+mod replay;
 mod report;
 mod route;
 mod serve;
@@ -63,6 +64,7 @@ enum Command {
     Eval(Box<eval::EvalArgs>),
     Doctor(doctor::DoctorArgs),
     Key(Box<key::KeyArgs>),
+    Replay(replay::ReplayArgs),
     Model(model::ModelArgs),
     Bench(bench::BenchArgs),
     Audit(audit::AuditArgs),
@@ -146,6 +148,8 @@ pub enum CommandError {
     ReadLog(#[from] ReadError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Replay(#[from] crate::replay::Error),
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
     #[error("the result cannot be written")]
@@ -193,6 +197,7 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Eval(args) => eval::run(*args, config).await,
             Command::Doctor(args) => doctor::run(args, config).await,
             Command::Key(args) => key::run(*args, config).await,
+            Command::Replay(args) => replay::run(args, config).await,
             Command::Bench(args) => bench::run(args, config).await,
             Command::Audit(args) => audit::run(args, &config),
             Command::Report(args) => report::run(&args, &config),

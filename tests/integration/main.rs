@@ -44,6 +44,8 @@ mod python;
 #[cfg(unix)]
 mod recording;
 mod reflection;
+#[cfg(unix)]
+mod replaying;
 mod routing;
 mod rules;
 mod shutdown;
