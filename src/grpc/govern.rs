@@ -205,9 +205,9 @@ mod tests {
         check(&[failed("timeout"), answered()], None, None);
         check(&[attempt(Outcome::Cancelled)], None, None);
         let broken = Attempt { committed: true, ..failed("truncated") };
-        check(&[broken.clone()], None, None);
+        check(std::slice::from_ref(&broken), None, None);
         let counted = Attempt { usage: Some(Usage::new(1, 1)), cost: Some(Money(7)), ..broken };
-        check(&[counted.clone()], Some(7), Some(2));
+        check(std::slice::from_ref(&counted), Some(7), Some(2));
         check(&[counted, answered()], Some(27), Some(7));
     }
 }

@@ -195,7 +195,9 @@ impl Services {
             llm_configured: config.llm.is_some(),
         };
         let routing = routing_table(config)?;
-        app.dispatcher.expect(routing.targets());
+        let targets = routing.reachable();
+        app.dispatcher.expect(&targets);
+        app.metrics.expect_targets(&targets);
         let router = router_service_with(app, Arc::clone(&routing), cut_off)?;
         let references =
             ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone(), app.learning.clone());

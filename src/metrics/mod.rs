@@ -37,6 +37,7 @@ use crate::govern::Keys;
 use crate::govern::audit::Audit;
 use crate::learn::Learning;
 use crate::publish::LiveSets;
+use crate::routing::Target;
 
 /// What [`Metrics::text`] is.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -109,6 +110,11 @@ impl Metrics {
     /// A request was sent away because too many were under way.
     pub fn refused_for_concurrency(&self) {
         self.0.prompts.refused_for_concurrency();
+    }
+
+    /// These targets are shown from now on.
+    pub fn expect_targets(&self, targets: &[Arc<Target>]) {
+        targets.iter().for_each(|target| self.0.targets.expect(target.name.as_str()));
     }
 
     /// A call of a target has ended.

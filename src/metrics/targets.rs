@@ -67,6 +67,16 @@ impl Targets {
         })
     }
 
+    /// Shows a target before its first attempt, so that nothing springs from nowhere to one.
+    pub(super) fn expect(&self, target: &str) {
+        add(&self.attempts, &[target, Outcome::Ok.kind()], 0);
+        let _ = self.first_text.get_metric_with_label_values(&[target]);
+        let _ = self.answer.get_metric_with_label_values(&[target]);
+        let _ = self.cost.get_metric_with_label_values(&[target]);
+        ["input", "output"].into_iter().for_each(|kind| add(&self.tokens, &[target, kind], 0));
+        ["won", "lost"].into_iter().for_each(|result| add(&self.hedges, &[target, result], 0));
+    }
+
     pub(super) fn count(&self, attempt: &Attempt) {
         let target = attempt.target.as_str();
         add(&self.attempts, &[target, attempt.outcome.kind()], 1);

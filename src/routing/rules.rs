@@ -24,7 +24,7 @@ pub(super) fn permits(policy: &DataPolicy, target: &Target) -> Judgement {
         return Err(RefusalReason::Certification { missing });
     }
     if let Some(limit) = policy.max_retention
-        && !target.retention.is_some_and(|kept| kept <= limit)
+        && target.retention.is_none_or(|kept| kept > limit)
     {
         return Err(RefusalReason::Retention { kept: target.retention, limit });
     }

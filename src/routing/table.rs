@@ -16,6 +16,7 @@ use super::reason::RefusalReason;
 use super::rules;
 use super::target::Target;
 use crate::money::Currency;
+use crate::provider::{DEMO, DEMO_MODEL};
 use crate::reference::{NameError, Route, RouteName, SetName, TargetName};
 
 /// Share it behind an `Arc`. The rules do not change; whose turn it is does.
@@ -111,6 +112,12 @@ impl RoutingTable {
     /// Where dispatch reports how long the targets take.
     pub fn latencies(&self) -> &Latencies {
         self.orders.latencies()
+    }
+
+    /// All that a plan can lead to: the configured targets; without any, the built-in demo.
+    pub fn reachable(&self) -> Vec<Arc<Target>> {
+        let demo = || TargetName::new(DEMO).map(|name| Arc::new(Target::new(name, DEMO, DEMO_MODEL)));
+        if self.targets().is_empty() { demo().into_iter().collect() } else { self.targets().to_vec() }
     }
 
     /// In the configuration's order.

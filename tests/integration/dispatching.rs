@@ -268,7 +268,9 @@ async fn slow_streams(tokens: usize) {
     for (number, texts) in texts.into_iter().enumerate() {
         assert_eq!(texts.unwrap(), tokens, "stream {number}");
     }
-    assert!(each < 60.0, "{each} kB each");
+    // Without optimisation what waits is larger.
+    let most = if cfg!(debug_assertions) { 100.0 } else { 60.0 };
+    assert!(each < most, "{each} kB each");
     assert!(threads_then <= threads + 4, "{threads_then} threads, {threads} before");
 }
 
