@@ -22,8 +22,10 @@
 //!   | routing::TokenCounter    only where a target might be too small
 //!   | routing::RoutingTable    rules first, then the order: targets, and those refused
 //! routing::Plan
+//!   | govern::Ledger           what it may cost at most is reserved; settled when grpc::Journey ends
 //!   | dispatch::Dispatcher     one deadline, one retry budget, breakers; failover until the first text
-//! dispatch::Dispatched ------> pb::CompleteResponse | stream of pb::CompleteEvent
+//! dispatch::Dispatched         govern::Audit: recorded before the answer leaves
+//!   -------------------------> pb::CompleteResponse | stream of pb::CompleteEvent
 //! ```
 //!
 //! Beside it, never on the request path: references API or `semroute reindex` -> [`reference::Store`] (a frozen
@@ -45,12 +47,11 @@
 //! | `replay` | `dispatch` and below, `evaluate` | regex, boon (only `replay/schema.rs`) |
 //! | `evaluate` | nothing | |
 //! | `metrics` | `learn`, `govern` and below | prometheus |
-//! | `govern` | `dispatch`, `routing` and below, `calendar` | blake3, rand |
+//! | `govern` | `dispatch`, `routing` and below, `calendar` | blake3, rand, fs4, hdrhistogram |
 //! | `learn` | `classify` and below | |
 //! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `money`, `provider` | |
-//! | `govern` | `classify`, `money` | fs4, hdrhistogram |
 //! | `routing` | `reference`, `provider`, `money` | bpe_openai (only `routing/tokens.rs`) |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
 //! | `reference` | `embed`, `index`, `decision` | |

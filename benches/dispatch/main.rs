@@ -38,6 +38,8 @@ fn main() -> ExitCode {
     let named: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|name| scenarios::NAMES.contains(name)).collect();
     let chosen = if named.is_empty() { scenarios::NAMES.to_vec() } else { named };
+    // For the calls that are made directly.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let kept = runtime.block_on(scenarios::run(&chosen, Duration::from_secs(seconds)));
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -16,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::attempt::{Attempt, Passed};
+use super::attempt::{Attempt, PassReason, Passed};
 use super::breaker::{BreakerState, Permit, Verdict};
 use super::budget::RetryConfig;
 use super::error::Error;
@@ -208,11 +208,12 @@ impl Course {
 
     fn give_up(&mut self, now: Instant) -> Step {
         let attempts = self.attempts.clone();
+        let passed: Vec<Passed> = self.candidates.iter().filter_map(|it| it.passed(self.no_budget, now)).collect();
+        let resting = passed.iter().any(|it| it.reason != PassReason::SameModel);
         // Coming again is of use only if it was not the request that all found fault with.
-        if self.all_its_own && !attempts.is_empty() {
+        if self.all_its_own && !attempts.is_empty() && !resting {
             return self.end(Error::Rejected { attempts });
         }
-        let passed = self.candidates.iter().filter_map(|it| it.passed(self.no_budget, now)).collect();
         self.end(Error::AllFailed { attempts, passed })
     }
 

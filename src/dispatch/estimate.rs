@@ -4,6 +4,7 @@
 //! take two or three bytes a character and about a token each, so that it holds for them within a factor of two.
 
 use crate::provider::{ChatRequest, Usage};
+use crate::routing::IMAGE_TOKENS;
 
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -16,7 +17,7 @@ pub(super) fn tokens(bytes: u64) -> u64 {
 
 pub(super) fn input_tokens(request: &ChatRequest) -> u64 {
     let texts = request.texts().iter().map(|text| tokens(text.len() as u64)).sum::<u64>();
-    texts + TOKENS_PER_MESSAGE * request.messages.len() as u64
+    texts + TOKENS_PER_MESSAGE * request.messages.len() as u64 + IMAGE_TOKENS * request.images() as u64
 }
 
 pub(super) fn usage(input_tokens: u64, delivered_bytes: u64) -> Usage {

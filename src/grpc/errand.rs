@@ -42,11 +42,14 @@ pub(super) async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Outp
     }
 }
 
-/// Tells routing how long each target that answers takes: until its first text, or for a whole answer.
+/// Tells routing how long each target takes that answers, or does not in time: until its first text, or for a whole
+/// answer.
 pub(super) fn learning(routing: &Arc<RoutingTable>) -> Observer {
     let routing = Arc::clone(routing);
     Arc::new(move |attempt| {
-        if attempt.outcome == Outcome::Ok {
+        // One that hangs would else look quicker the longer nobody is sent there.
+        let counts = matches!(attempt.outcome, Outcome::Ok | Outcome::Failed { kind: "timeout", .. });
+        if counts {
             let took = attempt.first_text.unwrap_or(attempt.duration);
             routing.latencies().record(&attempt.target, took, Instant::now());
         }

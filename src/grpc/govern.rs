@@ -12,7 +12,7 @@ use super::admission::Admission;
 use super::status;
 use crate::classify::Decision;
 use crate::dispatch::{Account, Attempt, Outcome};
-use crate::govern::keys::{Entered, assumed_cost};
+use crate::govern::keys::{Amount, Entered, assumed_cost};
 use crate::govern::{Caller, Estimate, Keys, Reservation};
 use crate::metrics::Metrics;
 use crate::money::Money;
@@ -42,12 +42,38 @@ impl Door {
         Ok((caller, Place { _of_all: of_all, _of_caller: of_caller }))
     }
 
-    /// Takes what the completion may cost at most from the caller's limits.
-    pub(super) fn reserve(&self, caller: &Caller, plan: &Plan, chat: &ChatRequest) -> Result<Meter, Status> {
+    /// Takes what the completion may cost at most from the caller's limits; twice that if a second call may be made beside
+    /// the first.
+    pub(super) fn reserve(
+        &self,
+        caller: &Caller,
+        plan: &Plan,
+        chat: &ChatRequest,
+        hedged: bool,
+    ) -> Result<Meter, Status> {
         let targets = plan.targets().iter().map(Arc::as_ref);
-        let estimate = Estimate::of(chat, targets, self.keys.config());
+        let mut estimate = Estimate::of(chat, targets, self.keys.config());
+        if hedged {
+            estimate = estimate.twice();
+        }
         let reservation = self.keys.ledger().reserve(caller, estimate).map_err(|why| status::refused(&why))?;
         Ok(Meter { reservation: Some(reservation), keys: self.keys.clone(), account: None })
+    }
+
+    /// Limits an answer that nobody has limited to what is reserved for one, if the caller's tokens or money are limited.
+    pub(super) fn bound(&self, caller: &Caller, chat: &mut ChatRequest) {
+        if caller.is_limited() {
+            let assumed = self.keys.config().assumed_output_tokens;
+            let thinking = chat.reasoning_budget_tokens.map_or(0, u64::from);
+            let most = u32::try_from(assumed.saturating_add(thinking)).unwrap_or(u32::MAX);
+            chat.max_output_tokens.get_or_insert(most);
+        }
+    }
+
+    /// Whether the caller has no money left for anything.
+    pub(super) fn is_spent(&self, caller: &Caller) -> bool {
+        let left = self.keys.ledger().remainder(caller);
+        [left.money_day, left.money_month].contains(&Some(Money::ZERO))
     }
 
     /// Charges the caller with what a decision cost: the LLM stage has a budget of its own, and asks no key before.
@@ -114,29 +140,31 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let (Some(reservation), Some(account)) = (self.reservation.take(), self.account.take()) else { return };
-        let bill = bill(&account.attempts(), |attempt| assumed_cost(attempt, self.keys.config()));
-        reservation.settle(bill.cost, bill.tokens);
+        let reserved = reservation.reserved();
+        let taken = taken(&account.attempts(), reserved, |attempt| assumed_cost(attempt, self.keys.config()));
+        reservation.settle(taken.money, taken.tokens);
     }
 }
 
-/// What a dispatch took; `None` if that is not known of all its attempts.
-#[derive(Debug, PartialEq, Eq)]
-struct Bill {
-    cost: Option<Money>,
-    tokens: Option<u64>,
-}
-
+/// What a dispatch took. An attempt of which that is not known is taken to be what was reserved for one; of one that was
+/// cut off before any of its answer was seen the estimate is too low, since what was written then is not in it.
 /// `price`: of an attempt whose target has none.
-fn bill(attempts: &[Attempt], price: impl Fn(&Attempt) -> Option<Money>) -> Bill {
-    let nothing = Bill { cost: Some(Money::ZERO), tokens: Some(0) };
-    attempts.iter().fold(nothing, |bill, attempt| {
-        let unpaid = may_be_unpaid(attempt);
+fn taken(attempts: &[Attempt], reserved: Amount, price: impl Fn(&Attempt) -> Option<Money>) -> Amount {
+    attempts.iter().fold(Amount::default(), |sum, attempt| {
+        let unpaid = may_be_unpaid(attempt) && attempt.usage.is_none();
+        let least = if unpaid { Amount::default() } else { reserved };
         let tokens = attempt.usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
-        let cost = attempt.cost.or_else(|| price(attempt));
-        Bill {
-            tokens: sum(bill.tokens, tokens.or(unpaid.then_some(0)), u64::saturating_add),
-            cost: sum(bill.cost, cost.or(unpaid.then_some(Money::ZERO)), |one, other| one + other),
-        }
+        let known = Amount {
+            money: attempt.cost.or_else(|| price(attempt)).unwrap_or(least.money),
+            tokens: tokens.unwrap_or(least.tokens),
+        };
+        let blind = attempt.usage_is_estimated && attempt.first_text.is_none();
+        let amount = if blind {
+            Amount { money: known.money.max(least.money), tokens: known.tokens.max(least.tokens) }
+        } else {
+            known
+        };
+        Amount { money: sum.money + amount.money, tokens: sum.tokens.saturating_add(amount.tokens) }
     })
 }
 
@@ -150,10 +178,6 @@ fn may_be_unpaid(attempt: &Attempt) -> bool {
                 && matches!(*kind, "connect" | "rate_limited" | "status" | "unconfigured" | "unsupported")
         }
     }
-}
-
-fn sum<T>(one: Option<T>, other: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
-    one.zip(other).map(|(one, other)| add(one, other))
 }
 
 #[cfg(test)]
@@ -190,24 +214,32 @@ mod tests {
     }
 
     #[test]
-    fn a_bill_counts_every_attempt_and_knows_what_it_does_not_know() {
-        let check = |attempts: &[Attempt], cost: Option<u64>, tokens: Option<u64>| {
-            let bill = bill(attempts, |attempt| Some(Money(attempt.usage?.output_tokens * 10)));
-            assert_eq!(bill, Bill { cost: cost.map(Money), tokens }, "{attempts:?}");
+    fn every_attempt_counts_and_what_is_not_known_counts_as_it_was_reserved() {
+        let reserved = Amount { money: Money(1_000), tokens: 100 };
+        let check = |attempts: &[Attempt], money: u64, tokens: u64| {
+            let taken = taken(attempts, reserved, |attempt| Some(Money(attempt.usage?.output_tokens * 10)));
+            assert_eq!(taken, Amount { money: Money(money), tokens }, "{attempts:?}");
         };
         let answered = || Attempt { usage: Some(Usage::new(3, 2)), ..attempt(Outcome::Ok) };
-        check(&[], Some(0), Some(0));
-        check(&[answered()], Some(20), Some(5));
-        check(&[attempt(Outcome::Ok)], None, None);
-        check(&[failed("status"), failed("connect"), answered()], Some(20), Some(5));
-        check(&[failed("rate_limited")], Some(0), Some(0));
+        check(&[], 0, 0);
+        check(&[answered()], 20, 5);
+        check(&[attempt(Outcome::Ok)], 1_000, 100);
+        check(&[failed("status"), failed("connect"), answered()], 20, 5);
+        check(&[failed("rate_limited")], 0, 0);
         // Whether it was paid for is not known.
-        check(&[failed("timeout"), answered()], None, None);
-        check(&[attempt(Outcome::Cancelled)], None, None);
+        check(&[failed("timeout"), answered()], 1_020, 105);
         let broken = Attempt { committed: true, ..failed("truncated") };
-        check(std::slice::from_ref(&broken), None, None);
+        check(std::slice::from_ref(&broken), 1_000, 100);
         let counted = Attempt { usage: Some(Usage::new(1, 1)), cost: Some(Money(7)), ..broken };
-        check(std::slice::from_ref(&counted), Some(7), Some(2));
-        check(&[counted, answered()], Some(27), Some(7));
+        check(&[counted, answered()], 27, 7);
+        // What a cancelled call had written by then is known only of what was seen.
+        let cut_off = Attempt {
+            usage: Some(Usage::new(9, 1)),
+            cost: Some(Money(7)),
+            usage_is_estimated: true,
+            ..attempt(Outcome::Cancelled)
+        };
+        check(std::slice::from_ref(&cut_off), 1_000, 100);
+        check(&[Attempt { first_text: Some(Duration::ZERO), ..cut_off }], 7, 10);
     }
 }

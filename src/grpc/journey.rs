@@ -51,11 +51,14 @@ impl Journey {
         let answer = match dispatch.complete().await {
             Ok(dispatched) => {
                 let completion = &dispatched.completion;
-                let (model, passed) = (completion.model.as_deref(), &dispatched.passed);
-                recording.answered(&dispatched.target, model, &completion.finish, passed);
+                recording.answered(&dispatched.target, completion.model.as_deref(), &completion.finish);
+                recording.passed(&dispatched.passed);
                 Ok(convert::completed(dispatched, pb::Decision::of(&decision, explain), currency.as_str()))
             }
-            Err(error) => Err(status::from_dispatch(&error, currency.as_str())),
+            Err(error) => {
+                recording.passed(error.passed());
+                Err(status::from_dispatch(&error, currency.as_str()))
+            }
         };
         // Settled before the answer tells what is left.
         drop(meter);
@@ -89,11 +92,17 @@ impl Road {
     async fn next(&mut self) -> Option<Event> {
         let event = match self.events.next().await? {
             Ok(event) => event,
-            Err(error) => return Some(self.end(Err(status::from_dispatch(&error, self.currency.as_str()))).await),
+            Err(error) => {
+                if let Some(recording) = &mut self.recording {
+                    recording.passed(error.passed());
+                }
+                return Some(self.end(Err(status::from_dispatch(&error, self.currency.as_str()))).await);
+            }
         };
         if let DispatchEvent::End { finish, model, target, passed, .. } = &event {
             if let Some(recording) = &mut self.recording {
-                recording.answered(target, model.as_deref(), finish, passed);
+                recording.answered(target, model.as_deref(), finish);
+                recording.passed(passed);
             }
             let last = convert::event(event, self.currency.as_str());
             return Some(self.end(Ok(last)).await);

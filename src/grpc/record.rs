@@ -14,7 +14,7 @@ use super::status;
 use crate::classify::Decision;
 use crate::dispatch::{Account, Attempt, Outcome, Passed};
 use crate::govern::Caller;
-use crate::govern::audit::{Answered, Audit, Decided, Entry, Method, Refused, Tokens, Tried};
+use crate::govern::audit::{Answered, Audit, AuditError, Decided, Entry, Method, Refused, Tokens, Tried};
 use crate::money::Money;
 use crate::prompt::Prompt;
 use crate::provider::{FinishReason, Usage};
@@ -98,13 +98,17 @@ impl Recording {
         }
     }
 
-    /// `passed`: targets before it that were not called.
-    pub(super) fn answered(&mut self, target: &Target, model: Option<&str>, finish: &FinishReason, passed: &[Passed]) {
+    /// Targets that could have been called and were not.
+    pub(super) fn passed(&mut self, passed: &[Passed]) {
         let Some(draft) = &mut self.0 else { return };
         let passed = passed
             .iter()
             .map(|passed| Refused { target: passed.target.to_string(), reason: passed.reason.as_str().to_owned() });
         draft.entry.passed = passed.collect();
+    }
+
+    pub(super) fn answered(&mut self, target: &Target, model: Option<&str>, finish: &FinishReason) {
+        let Some(draft) = &mut self.0 else { return };
         draft.entry.answer = Some(Answered {
             target: target.name.to_string(),
             model: word(model.unwrap_or(&target.model)),
@@ -122,7 +126,10 @@ impl Recording {
         let info = answer.as_ref().err().and_then(|status| status.get_details_error_info());
         draft.entry.reason = info.map(|info| info.reason).filter(|reason| !reason.is_empty());
         draft.read_account();
-        draft.audit.record(draft.entry).await.map_err(|error| status::from_audit(&error))?;
+        // A task of its own: a caller who leaves while the entry waits for room takes nothing back.
+        let (audit, entry) = (draft.audit, draft.entry);
+        let recorded = draft.tasks.spawn(async move { audit.record(entry).await }).await;
+        recorded.unwrap_or(Err(AuditError::Closed)).map_err(|error| status::from_audit(&error))?;
         answer
     }
 }

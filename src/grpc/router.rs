@@ -80,6 +80,7 @@ impl RouterService {
         let snapshot = self.snapshot(caller, request)?;
         let llm = match request.allow_llm {
             false => LlmAccess::NotAllowed,
+            true if self.0.door.is_spent(caller) => LlmAccess::NotPermitted,
             true if self.0.routing.permits_llm(&snapshot.set, &request.policy).is_err() => LlmAccess::NotPermitted,
             true => LlmAccess::Allowed,
         };
@@ -190,12 +191,13 @@ impl RouterService {
         deadline: Option<Instant>,
         mut recording: Recording,
     ) -> Result<(Journey, Instant), Status> {
-        let ready = match self.decide_and_plan(caller, request, deadline, &mut recording).await {
+        let mut ready = match self.decide_and_plan(caller, request, deadline, &mut recording).await {
             Ok(ready) => ready,
             Err(status) => return recording.end(Err(status)).await,
         };
+        self.0.door.bound(caller, &mut ready.request.chat);
         let Ready { request, decision, plan } = ready;
-        let meter = match self.0.door.reserve(caller, &plan, &request.chat) {
+        let meter = match self.0.door.reserve(caller, &plan, &request.chat, request.hedge.is_some()) {
             Ok(meter) => meter,
             Err(status) => return recording.end(Err(status)).await,
         };
@@ -295,7 +297,8 @@ impl pb::router_service_server::RouterService for RouterService {
         let correction = convert::correction(request, self.0.max_prompt_bytes)?;
         // A prompt that comes without its set is one of the default set, unless its decision is remembered.
         let default_set = correction.text.is_some().then(|| self.0.default_set.clone());
-        if let Some(set) = correction.set.as_ref().or(default_set.as_ref()) {
+        let remembered = self.0.learning.set_of(correction.decision);
+        for set in correction.set.iter().chain(&remembered).chain(&default_set) {
             caller.check_set(set).map_err(|why| status::forbidden(&why))?;
         }
         let recorded = self.0.learning.correct(Correction { default_set, ..correction }).await;

@@ -126,6 +126,11 @@ impl Learning {
                 .is_some_and(|verdict| verdict.asked && verdict.route.is_some() && verdict.probability.is_none_or(sure))
     }
 
+    /// The set of a decision that is remembered.
+    pub fn set_of(&self, decision: Uuid) -> Option<SetName> {
+        self.0.memory.recall(decision, Instant::now()).map(|remembered| remembered.set)
+    }
+
     /// Records what a client says. Saying the same again changes nothing.
     pub async fn correct(&self, correction: Correction) -> Result<Recorded, CorrectionError> {
         let inner = &self.0;

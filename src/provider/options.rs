@@ -38,8 +38,9 @@ pub struct ProviderOptions {
 
 /// Names that options never replace, in any wire format: what is asked of whom, how the answer comes and how much of it
 /// there may be, since limits and budgets rest on that. `n` and `candidateCount` would pay for answers that nobody
-/// reads, `models` and `fallbacks` would have a gateway go to places that the plan does not list.
-const PROTECTED: [&str; 16] = [
+/// reads, `models`, `fallbacks` and `provider` would have a gateway go to places that the plan does not list, `tools` and
+/// what fetches from elsewhere would go past the rules, `store` and `service_tier` past retention and prices.
+const PROTECTED: [&str; 29] = [
     "model",
     "models",
     "fallbacks",
@@ -56,7 +57,26 @@ const PROTECTED: [&str; 16] = [
     "max_output_tokens",
     "n",
     "candidateCount",
+    "n_predict",
+    "num_predict",
+    "best_of",
+    "tools",
+    "mcp_servers",
+    "data_sources",
+    "store",
+    "service_tier",
+    "speed",
+    "inference_geo",
+    "provider",
+    "route",
+    "plugins",
 ];
+
+/// Providers take several spellings of a name: letter case and underscores do not count.
+fn is_protected(name: &str) -> bool {
+    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    PROTECTED.iter().any(|protected| plain(protected) == plain(name))
+}
 
 /// The object of Gemini's body in which protected names stand as well.
 const NESTED: &str = "generationConfig";
@@ -91,14 +111,17 @@ impl ProviderOptions {
         for other in Family::ALL {
             for (name, value) in self.fields(other) {
                 let path = format!("provider_options.{}.{name}", other.as_str());
-                if other != family || PROTECTED.contains(&name.as_str()) {
+                if other != family || is_protected(name) {
                     dropped.push(path);
                     continue;
                 }
                 let mut value = value.clone();
-                if let (NESTED, Value::Object(fields)) = (name.as_str(), &mut value) {
-                    for name in PROTECTED {
-                        dropped.extend(fields.remove(name).map(|_| format!("{path}.{name}")));
+                let is_nested = name.replace('_', "").eq_ignore_ascii_case(NESTED);
+                if let Some(fields) = value.as_object_mut().filter(|_| is_nested) {
+                    let protected: Vec<String> = fields.keys().filter(|name| is_protected(name)).cloned().collect();
+                    for name in protected {
+                        fields.remove(&name);
+                        dropped.push(format!("{path}.{name}"));
                     }
                 }
                 merge_field(body, name, value);

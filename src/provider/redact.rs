@@ -3,6 +3,8 @@
 //! Providers quote what they were sent. A message that does so is withheld whole, since what surrounds a quotation
 //! cannot be told from it.
 
+use std::borrow::Cow;
+
 use super::error::MAX_MESSAGE_CHARS;
 use super::request::ChatRequest;
 use super::secret::Secret;
@@ -28,7 +30,7 @@ pub(super) struct Redactor {
 
 impl Redactor {
     pub(super) fn new(key: Option<&Secret>, request: &ChatRequest) -> Self {
-        Self { key: key.cloned(), texts: request.messages.iter().flat_map(texts).collect() }
+        Self { key: key.cloned(), texts: quotable(request) }
     }
 
     /// At most [`MAX_MESSAGE_CHARS`] characters without control characters.
@@ -45,15 +47,18 @@ impl Redactor {
     }
 }
 
-/// All that a turn says, in whatever form.
-fn texts(message: &Message) -> Vec<String> {
-    let calls = message.tool_calls.iter().map(|call| call.arguments.clone());
-    let thoughts = message.reasoning.iter().map(|thought| thought.text.clone());
-    let addresses = message.pieces().into_iter().filter_map(|part| match part {
+/// All that a request says of its own: words, tools, schemas and fields of the provider's.
+fn quotable(request: &ChatRequest) -> Vec<String> {
+    let addresses = request.messages.iter().flat_map(addresses);
+    request.texts().into_iter().map(Cow::into_owned).chain(request.stop.iter().cloned()).chain(addresses).collect()
+}
+
+/// Of the images of a turn.
+fn addresses(message: &Message) -> impl Iterator<Item = String> {
+    message.pieces().into_iter().filter_map(|part| match part {
         PartRef::Image(Image { source: ImageSource::Url { url, .. }, .. }) => Some(url.clone()),
         PartRef::Image(_) | PartRef::Text(_) => None,
-    });
-    [message.text.clone()].into_iter().chain(calls).chain(thoughts).chain(addresses).collect()
+    })
 }
 
 /// One line of at most `limit` characters; every run of white space and control characters becomes one space.

@@ -16,7 +16,7 @@ const ANSWER_TOKENS: u64 = 3;
 /// 170 for each of at most 8 tiles, 1,445 (<https://platform.openai.com/docs/guides/images-vision>); Anthropic: about
 /// 1,600 (<https://docs.anthropic.com/en/docs/build-with-claude/vision>); Gemini: 258 a tile
 /// (<https://ai.google.dev/gemini-api/docs/tokens>).
-const IMAGE_TOKENS: u64 = 1_600;
+pub const IMAGE_TOKENS: u64 = 1_600;
 
 /// Bytes of a token, about, for prices only: English prose has more of them, code and other languages fewer.
 const TOKEN_BYTES: u64 = 4;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::super::breaker::{Cause, Verdict};
 use super::super::health::{Health, TargetHealth};
-use super::Course;
 use super::leg::Flight;
+use super::{Course, PROBE_PATIENCE};
 use crate::provider::{self, ErrorClass};
 
 impl Course {
@@ -16,7 +16,9 @@ impl Course {
             ErrorClass::Transient if self.was_fair(flight, error) => Verdict::Bad,
             _ => Verdict::Void,
         };
-        candidate.health.settle(flight.permit, verdict, now, dice);
+        if !flight.judged {
+            candidate.health.settle(flight.permit, verdict, now, dice);
+        }
         // It fails more often than retries can make good, and eats up what others need.
         if verdict == Verdict::Bad
             && self.has_fresh_beside(flight.position, now)
@@ -33,7 +35,9 @@ impl Course {
         let fair = self.health.breaker_config().fair_time;
         let usual = self.candidates.get(flight.position).and_then(|it| it.health.quantile(self.manner, 0.99));
         let fair = usual.map_or(fair, |usual| fair.min((usual * 4).max(Duration::from_millis(100))));
-        flight.committed || *after >= self.bounds.attempt_timeout.map_or(fair, |timeout| fair.min(timeout))
+        // A probe's patience is shorter than that, and was enough for the target when it was well.
+        let probed = flight.permit.is_probe && usual.is_some_and(|usual| *after >= PROBE_PATIENCE.max(usual * 2));
+        probed || flight.committed || *after >= self.bounds.attempt_timeout.map_or(fair, |timeout| fair.min(timeout))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How attempts end, and with them perhaps the course.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::breaker::Verdict;
 use super::super::error::Error;
@@ -9,6 +9,9 @@ use super::candidate::RuledOut;
 use super::leg::{Flight, Landing};
 use super::{Course, Leg, Progress};
 use crate::provider::{self, ErrorClass, Usage};
+
+/// Shorter than this, nobody is said to hang.
+const HANGING: Duration = Duration::from_millis(100);
 
 impl Course {
     /// Records a failure before anything was handed over; [`Self::next`] says how it goes on.
@@ -55,9 +58,17 @@ impl Course {
             if let Some(flight) = self.land(&other, &Landing::Cancelled, now)
                 && let Some(candidate) = self.candidates.get(flight.position)
             {
-                candidate.health.settle(flight.permit, Verdict::Void, now, 0.0);
-                // It would have taken at least this: without it only quick answers would count as usual.
-                candidate.health.record(self.manner, now.saturating_duration_since(other.began));
+                let took = now.saturating_duration_since(other.began);
+                let usual = candidate.health.quantile(self.manner, 0.99);
+                let hangs = flight.first_text.is_none() && usual.is_some_and(|usual| took >= (usual * 4).max(HANGING));
+                if hangs {
+                    // Whoever hedges never waits for it to fail: without this a target that hangs would never be left.
+                    candidate.health.settle(flight.permit, Verdict::Bad, now, 0.5);
+                } else {
+                    candidate.health.settle(flight.permit, Verdict::Void, now, 0.0);
+                    // It would have taken at least this: without it only quick answers would count as usual.
+                    candidate.health.record(self.manner, took);
+                }
             }
         }
         if let Some(flight) = self.flights.iter_mut().find(|it| it.leg.number == leg.number) {
@@ -75,6 +86,12 @@ impl Course {
             flight.first_text = Some(time);
             if let (Manner::Streamed, Some(candidate)) = (self.manner, self.candidates.get(flight.position)) {
                 candidate.health.record(Manner::Streamed, time);
+                // A probe has shown what it was to show: others need not wait for the end of a long answer.
+                if flight.permit.is_probe && !flight.judged {
+                    flight.judged = true;
+                    let slow = self.health.breaker_config().slow_after.is_some_and(|limit| time >= limit);
+                    candidate.health.settle(flight.permit, if slow { Verdict::Slow } else { Verdict::Good }, now, 0.5);
+                }
             }
         }
     }
@@ -88,6 +105,9 @@ impl Course {
         let whole = now.saturating_duration_since(leg.began);
         if self.manner == Manner::Whole {
             candidate.health.record(Manner::Whole, whole);
+        }
+        if flight.judged {
+            return;
         }
         let judged = flight.first_text.filter(|_| self.manner == Manner::Streamed).unwrap_or(whole);
         let slow = self.health.breaker_config().slow_after.is_some_and(|limit| judged >= limit);
@@ -108,7 +128,7 @@ impl Course {
         if let Some(flight) = &flight {
             if late && matches!(error, provider::Error::Timeout { .. }) {
                 // The caller's time was up while text was coming: the target is not to blame.
-                if let Some(candidate) = self.candidates.get(flight.position) {
+                if let Some(candidate) = self.candidates.get(flight.position).filter(|_| !flight.judged) {
                     candidate.health.settle(flight.permit, Verdict::Void, now, dice);
                 }
             } else {
@@ -130,7 +150,7 @@ impl Course {
         self.progress = Progress::Cancelled;
         for leg in self.flights.iter().map(|flight| flight.leg.clone()).collect::<Vec<_>>() {
             if let Some(flight) = self.land(&leg, &Landing::Cancelled, now)
-                && let Some(candidate) = self.candidates.get(flight.position)
+                && let Some(candidate) = self.candidates.get(flight.position).filter(|_| !flight.judged)
             {
                 candidate.health.settle(flight.permit, Verdict::Void, now, 0.0);
             }

@@ -28,6 +28,8 @@ pub(super) struct Flight {
     pub(super) permit: Permit,
     pub(super) is_hedge: bool,
     pub(super) first_text: Option<Duration>,
+    /// Whether its target was told how it went, before its end.
+    pub(super) judged: bool,
     pub(super) committed: bool,
     pub(super) delivered_bytes: u64,
     pub(super) delivered_chars: u64,
@@ -49,6 +51,7 @@ impl Flight {
             is_hedge,
             first_text: None,
             committed: false,
+            judged: false,
             delivered_bytes: 0,
             delivered_chars: 0,
         }

@@ -176,13 +176,17 @@ impl Writer {
             let _ = std::fs::remove_file(&place);
             return Err(LogError::io("write to", &place)(error));
         }
-        if is_synced {
-            sync_names(&self.dir).map_err(LogError::io("sync", &self.dir))?;
+        if is_synced && let Err(error) = sync_names(&self.dir) {
+            // Else the next try would find its name taken.
+            let _ = std::fs::remove_file(&place);
+            return Err(LogError::io("sync", &self.dir)(error));
         }
+        // A clock that jumps ahead for a moment must not make everything old: the newest line before is asked, too.
+        let before = self.end.time;
         self.end = end;
         self.file = Some(file);
         self.next_number = self.next_number.saturating_add(1);
-        self.find_outdated(now)
+        self.find_outdated(if before == Stamp::ZERO { now } else { now.min(before) })
     }
 
     fn find_outdated(&mut self, now: Stamp) -> Result<(), LogError> {

@@ -52,6 +52,12 @@ impl Caller {
         self.0.as_ref().map_or_else(Limits::default, |holder| holder.key.terms.limits)
     }
 
+    /// Whether its tokens or its money are limited.
+    pub fn is_limited(&self) -> bool {
+        let limits = self.limits();
+        limits.has_budget() || limits.tokens_per_minute.is_some()
+    }
+
     pub fn check_routing(&self) -> Result<(), Forbidden> {
         match &self.0 {
             Some(holder) if !holder.key.terms.may_route => Err(Forbidden::Routing { key: holder.key.id.clone() }),

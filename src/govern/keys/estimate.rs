@@ -4,14 +4,11 @@ use super::config::AuthConfig;
 use crate::dispatch::Attempt;
 use crate::money::{Money, Prices};
 use crate::provider::{ChatRequest, DEMO, Usage};
-use crate::routing::Target;
+use crate::routing::{IMAGE_TOKENS, Target};
 
 /// Bytes of text that make a token, at least. English has about four and code three; a Chinese character is three
 /// bytes and about one token.
 const BYTES_PER_TOKEN: u64 = 3;
-
-/// Of an image: see [`crate::routing::Bulk`].
-const IMAGE_TOKENS: u64 = 1_600;
 
 /// What a turn takes beside its text: its role and the marks around it.
 const TOKENS_PER_TURN: u64 = 8;
@@ -25,6 +22,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// For two attempts.
+    #[must_use]
+    pub fn twice(self) -> Self {
+        Self { tokens: self.tokens.saturating_mul(2), money: self.money.map(|money| money + money) }
+    }
+
     /// For one attempt at the dearest of the targets.
     pub fn of<'a>(chat: &ChatRequest, targets: impl IntoIterator<Item = &'a Target>, config: &AuthConfig) -> Self {
         let input = input_tokens(chat);

@@ -36,7 +36,7 @@ pub use follow::Keys;
 pub use journal::follow_key_spend;
 pub use key::{KeyTerms, Limits, MAX_KEY_NAME_BYTES, VirtualKey};
 pub use ledger::{Ledger, Remainder};
-pub use reservation::{Entered, Reservation};
+pub use reservation::{Amount, Entered, Reservation};
 pub use role::Role;
 pub use secret::{IdError, KeyId, KeySecret, SecretHash};
 pub use store::{KeyStamp, KeyStore, SpendChange, SpendTotal, StoredKey};

@@ -29,6 +29,13 @@ impl Drop for Entered {
     }
 }
 
+/// What one request takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    pub money: Money,
+    pub tokens: u64,
+}
+
 /// Tokens and money for one request. Dropped without a word it is charged wholly if anything was sent, since that may
 /// have to be paid, and otherwise not at all.
 #[derive(Debug)]
@@ -59,9 +66,15 @@ impl Reservation {
         self.begun = true;
     }
 
-    /// The request is over. What is not known is taken to be what was reserved.
-    pub fn settle(mut self, cost: Option<Money>, tokens: Option<u64>) {
-        self.end(cost, tokens);
+    pub fn reserved(&self) -> Amount {
+        self.held
+            .as_ref()
+            .map_or_else(Amount::default, |held| Amount { money: held.taken.money, tokens: held.taken.tokens })
+    }
+
+    /// The request is over, and took this.
+    pub fn settle(mut self, money: Money, tokens: u64) {
+        self.end(Some(money), Some(tokens));
     }
 
     fn end(&mut self, cost: Option<Money>, tokens: Option<u64>) {

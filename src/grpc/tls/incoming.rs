@@ -15,10 +15,10 @@ use tokio_util::task::TaskTracker;
 use super::reload::Tls;
 
 /// Longest time for a handshake.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Handshakes at once; further connections wait in the kernel.
-const HANDSHAKES: usize = 256;
+const HANDSHAKES: usize = 4_096;
 
 /// After a connection that could not be accepted, for example for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);

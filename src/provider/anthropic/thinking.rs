@@ -74,7 +74,7 @@ impl Thinking {
         if matches!(request.tool_choice, Some(ToolChoice::Required | ToolChoice::Named(_))) {
             return nothing(None, asked);
         }
-        let by_budget = begins(&BY_BUDGET) || request.reasoning_effort.is_none();
+        let by_budget = begins(&BY_BUDGET);
         if !by_budget {
             return Self::adaptive(request);
         }

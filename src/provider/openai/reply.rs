@@ -178,7 +178,11 @@ pub(super) fn completion(answer: &[u8], redactor: &Redactor) -> Result<Completio
     }
     let finish = match choice.finish_reason {
         _ if !told.refusal.is_empty() => FinishReason::ContentFilter,
-        Some(reason) => finish_reason(&reason),
+        // Where one tool is forced, the API itself says `stop` beside its call.
+        Some(reason) => match finish_reason(&reason) {
+            FinishReason::Stop if !tool_calls.is_empty() => FinishReason::ToolCalls,
+            finish => finish,
+        },
         None => wire::unreported(),
     };
     let thought = |text: String| Reasoning { text, ..Reasoning::default() };

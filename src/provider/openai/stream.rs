@@ -19,13 +19,22 @@ pub(super) struct Chunks {
     calls: Calls,
     finish: Option<FinishReason>,
     refused: bool,
+    called: bool,
     usage: Option<Usage>,
     model: Option<String>,
 }
 
 impl Chunks {
     pub(super) fn new(redactor: Redactor) -> Self {
-        Self { redactor, calls: Calls::default(), finish: None, refused: false, usage: None, model: None }
+        Self {
+            redactor,
+            calls: Calls::default(),
+            finish: None,
+            refused: false,
+            called: false,
+            usage: None,
+            model: None,
+        }
     }
 
     fn choice(&mut self, mut choice: Choice, items: &mut VecDeque<StreamItem>) -> Result<(), Error> {
@@ -51,6 +60,7 @@ impl Chunks {
 
     fn piece(&mut self, position: u64, call: Call) -> Result<StreamItem, Error> {
         let (index, id) = self.calls.place(call.index.unwrap_or(position), call.id.as_deref())?;
+        self.called = true;
         let arguments = call.function.arguments();
         // Some servers repeat id and name with every piece.
         let name = id.is_some().then(|| call.function.name.unwrap_or_default());
@@ -58,7 +68,11 @@ impl Chunks {
     }
 
     fn end_with(&mut self, finish: FinishReason) -> StreamItem {
-        let finish = if self.refused { FinishReason::ContentFilter } else { finish };
+        let finish = match finish {
+            _ if self.refused => FinishReason::ContentFilter,
+            FinishReason::Stop if self.called => FinishReason::ToolCalls,
+            finish => finish,
+        };
         StreamItem::End { finish, usage: self.usage, model: self.model.take(), dropped: Vec::new() }
     }
 }

@@ -21,7 +21,7 @@ pub(in super::super) async fn record(
     let at = match find(db, draft.id, edit).await? {
         Some(found) => Some(found),
         None => {
-            if let Some((id, _)) = equal.iter().find(|(_, route)| route == edit.route.as_str()) {
+            if let Some((id, ..)) = equal.iter().find(|(_, route, _)| route == edit.route.as_str()) {
                 take_back(db, draft.id, edit, None).await?;
                 return Ok(Recorded::Known(ReferenceId::new(id)?));
             }
@@ -30,7 +30,7 @@ pub(in super::super) async fn record(
     };
     let Some(id) = at else { return Ok(Recorded::Full) };
     take_back(db, draft.id, edit, Some(id)).await?;
-    let other = equal.iter().find(|(_, route)| route != edit.route.as_str()).map(|(id, _)| id.as_str());
+    let other = equal.iter().find(|(_, route, _)| route != edit.route.as_str()).map(|(id, ..)| id.as_str());
     let mut changed = add_origin(db, id, edit).await?;
     let conflicting = other.or(edit.conflicting_reference.as_ref().map(ReferenceId::as_str));
     changed |= add_conflicts(db, draft.id, id, edit, conflicting).await?;
@@ -49,9 +49,9 @@ pub(super) async fn equal_references(
     db: &mut SqliteConnection,
     set_id: i64,
     text: &str,
-) -> Result<Vec<(String, String)>, Fault> {
+) -> Result<Vec<(String, String, String)>, Fault> {
     let hash = TextHash::of(text);
-    Ok(sqlx::query_as("SELECT id, route FROM prompts WHERE text_hash = $1 AND set_id = $2 ORDER BY id")
+    Ok(sqlx::query_as("SELECT id, route, purpose FROM prompts WHERE text_hash = $1 AND set_id = $2 ORDER BY id")
         .bind(hash.0.as_slice())
         .bind(set_id)
         .fetch_all(db)

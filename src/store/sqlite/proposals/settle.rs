@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 use super::super::fault::Fault;
 use super::super::prompts;
 use super::super::sets::{self, expect};
-use super::super::value::number;
+use super::super::value::{number, to_purpose};
 use super::read::get;
 use super::record::{closed, equal_references};
 use super::resource;
@@ -81,15 +81,17 @@ async fn write(
     proposal: &Proposal,
 ) -> Result<ReferenceId, Fault> {
     let equal = equal_references(db, set_id, &proposal.text).await?;
-    let ids = equal.iter().map(|(id, _)| ReferenceId::new(id).map(Some)).collect::<Result<Vec<_>, _>>()?;
-    let ids = if ids.is_empty() { vec![None] } else { ids };
-    let edits: Vec<PromptEdit> = ids
+    // An evaluation prompt gets the right route and stays what it is: nothing may be learned from it.
+    let known = |(id, _, purpose): &(String, String, String)| Ok((Some(ReferenceId::new(id)?), to_purpose(purpose)?));
+    let known = equal.iter().map(known).collect::<Result<Vec<_>, Fault>>()?;
+    let known = if known.is_empty() { vec![(None, PromptPurpose::Reference)] } else { known };
+    let edits: Vec<PromptEdit> = known
         .into_iter()
-        .map(|id| PromptEdit {
+        .map(|(id, purpose)| PromptEdit {
             id,
             route: proposal.route.clone(),
             text: proposal.text.clone(),
-            purpose: PromptPurpose::Reference,
+            purpose,
             precondition: Precondition::None,
         })
         .collect();
