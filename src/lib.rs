@@ -40,6 +40,7 @@
 //! | `config` | configurations of the modules below | environment variables |
 //! | `store` | `reference` | sqlx |
 //! | `doctor` | `evaluate`, `classify` and below | |
+//! | `replay` | `dispatch` and below, `evaluate` | regex, boon (only `replay/schema.rs`) |
 //! | `evaluate` | nothing | |
 //! | `metrics` | `learn` and below | prometheus |
 //! | `learn` | `classify` and below | |
@@ -97,6 +98,7 @@ pub mod prompt;
 pub mod provider;
 pub mod publish;
 pub mod reference;
+pub mod replay;
 pub mod routing;
 mod rpc_code;
 pub mod shutdown;

@@ -8,6 +8,7 @@ pub mod model;
 pub mod progress;
 mod references;
 mod reindex;
+mod replay;
 mod route;
 mod serve;
 
@@ -55,6 +56,7 @@ enum Command {
     Reindex(reindex::ReindexArgs),
     Eval(Box<eval::EvalArgs>),
     Doctor(doctor::DoctorArgs),
+    Replay(replay::ReplayArgs),
     Model(model::ModelArgs),
     Bench(bench::BenchArgs),
 }
@@ -120,6 +122,8 @@ pub enum CommandError {
     Bill(#[from] BillError),
     #[error(transparent)]
     Load(#[from] load::Error),
+    #[error(transparent)]
+    Replay(#[from] crate::replay::Error),
     #[error("standard input cannot be read")]
     Input(#[source] io::Error),
     #[error("the result cannot be written")]
@@ -160,6 +164,7 @@ fn run(cli: Cli) -> Result<Exit, CommandError> {
             Command::Reindex(args) => reindex::run(args, config).await,
             Command::Eval(args) => eval::run(*args, config).await,
             Command::Doctor(args) => doctor::run(args, config).await,
+            Command::Replay(args) => replay::run(args, config).await,
             Command::Bench(args) => bench::run(args, config).await,
             Command::Model(args) => {
                 let registry = Registry::new(&config.models_dir);

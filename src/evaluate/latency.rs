@@ -20,7 +20,7 @@ pub struct Latency {
 
 impl Latency {
     /// `None` if there are no times.
-    fn of(times: impl IntoIterator<Item = Duration>) -> Option<Self> {
+    pub fn of(times: impl IntoIterator<Item = Duration>) -> Option<Self> {
         let mut times: Vec<_> = times.into_iter().collect();
         times.sort_unstable();
         let quantile = |percent: usize| {

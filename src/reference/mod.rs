@@ -13,6 +13,7 @@ pub use files::{
     Fault, Faults, FileError, LabelledText, MAX_LINE_BYTES, Place, SET_FILE, SetFiles, SetRows, Warning, Wrong,
     read_directory, read_labelled, read_labelled_set, read_rows, read_set, write_line, write_set_toml,
 };
+pub(crate) use files::{Lines, object};
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
 pub use policy::{CostPolicy, Fallback, SetPolicy};
 pub use proposal::{

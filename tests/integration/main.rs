@@ -38,6 +38,8 @@ mod managing;
 mod publishing;
 mod python;
 mod reflection;
+#[cfg(unix)]
+mod replaying;
 mod routing;
 mod shutdown;
 mod streaming;

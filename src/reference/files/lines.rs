@@ -10,20 +10,20 @@ pub const MAX_LINE_BYTES: usize = 1024 * 1024;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads lines that are not blank, with their numbers.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: R,
     buffer: Vec<u8>,
     number: u64,
 }
 
 impl<R: BufRead> Lines<R> {
-    pub(super) fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self { reader, buffer: Vec::new(), number: 0 }
     }
 
     /// The next line that is not blank and its number from 1, or what makes it unreadable; `None` at the end.
     /// A byte order mark at the start is no part of the first line.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Result<&str, Wrong>)>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Result<&str, Wrong>)>> {
         loop {
             self.buffer.clear();
             let read = (&mut self.reader).take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut self.buffer)?;

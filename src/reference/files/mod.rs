@@ -17,7 +17,9 @@ use std::path::Path;
 pub use directory::{SET_FILE, SetRows, read_directory, read_rows};
 pub use fault::{Fault, Faults, FileError, Place, Wrong};
 pub use labelled::{LabelledText, read_labelled, read_labelled_set};
+pub(crate) use lines::Lines;
 pub use lines::MAX_LINE_BYTES;
+pub(crate) use prompt_line::object;
 pub use prompt_line::write_line;
 pub use set_toml::write_set_toml;
 

@@ -70,7 +70,7 @@ impl PromptLine {
 }
 
 /// serde_json's messages for malformed input name no part of it, so that they may be passed on.
-fn object(line: &str) -> Result<Map<String, Value>, Wrong> {
+pub(crate) fn object(line: &str) -> Result<Map<String, Value>, Wrong> {
     match serde_json::from_str(line) {
         Ok(Value::Object(keys)) => Ok(keys),
         Ok(_) => Err(Wrong::NotAnObject),
