@@ -10,7 +10,7 @@ use super::progress::{Bar, Unit, note};
 use super::{CommandError, Exit, print};
 use crate::app::StartError;
 use crate::config::{self, Config};
-use crate::dispatch::{DispatchConfig, Dispatcher};
+use crate::dispatch::{BreakerConfig, DispatchConfig, Dispatcher};
 use crate::provider::Providers;
 use crate::reference::TargetName;
 use crate::replay::{Case, Replay, Report, Subject, Terms, Trials, read, render, targets};
@@ -126,6 +126,8 @@ fn limits(timeout: Duration) -> DispatchConfig {
         first_token_timeout: timeout,
         idle_timeout: timeout,
         max_attempts: NonZeroU32::MIN,
+        // Every prompt is sent, however many have failed before it.
+        breaker: BreakerConfig { min_calls: usize::MAX, ..BreakerConfig::default() },
         ..DispatchConfig::default()
     }
 }

@@ -183,7 +183,7 @@ async fn a_request_pays_what_it_took() {
         (tokens.unwrap(), money_day.unwrap().0)
     };
     let reserve = |money: u64| ledger.reserve(&caller, cost(money));
-    reserve(40).unwrap().settle(Some(Money(10)), Some(3));
+    reserve(40).unwrap().settle(Money(10), 3);
     assert_eq!(left(), (97, 90));
     drop(reserve(40).unwrap());
     assert_eq!(left(), (97, 90), "nothing was sent");
@@ -192,7 +192,7 @@ async fn a_request_pays_what_it_took() {
     sent.begun();
     drop(sent);
     assert_eq!(left(), (87, 50), "it may have to be paid");
-    reserve(10).unwrap().settle(None, None);
+    reserve(10).unwrap().settle(Money(10), 10);
     assert_eq!(left(), (77, 40));
     // Tokens are refused after money, and then take none.
     let Err(Refused::Tokens { needed: 100, retry_after, .. }) =
@@ -202,7 +202,7 @@ async fn a_request_pays_what_it_took() {
     };
     assert_eq!(left(), (77, 40));
     advance(retry_after).await;
-    ledger.reserve(&caller, Estimate { tokens: 1_000, money: Some(Money(1)) }).unwrap().settle(None, Some(1_000));
+    ledger.reserve(&caller, Estimate { tokens: 1_000, money: Some(Money(1)) }).unwrap().settle(Money(1), 1_000);
     assert_eq!(left(), (0, 39));
     ledger.charge(&caller, Money(39));
     let Err(Refused::Money { retry_after: Some(retry_after), .. }) = reserve(1) else { panic!("nothing is left") };
@@ -229,7 +229,7 @@ async fn two_hundred_at_once_do_not_overspend() {
                     let mut reservation = keys.ledger().reserve(&caller, cost(13)).ok()?;
                     reservation.begun();
                     tokio::task::yield_now().await;
-                    reservation.settle(Some(Money(7)), Some(10));
+                    reservation.settle(Money(7), 10);
                     Some(())
                 })
             })
@@ -254,9 +254,9 @@ async fn what_was_spent_outlives_the_server_however_it_ends() {
     let caller = found(&killed, &key).unwrap();
     let first = killed.ledger().reserve(&caller, cost(10)).unwrap();
     killed.save_spend().await.unwrap();
-    first.settle(Some(Money(10)), None);
+    first.settle(Money(10), 10);
     for _ in 0..5 {
-        killed.ledger().reserve(&caller, cost(10)).unwrap().settle(None, None);
+        killed.ledger().reserve(&caller, cost(10)).unwrap().settle(Money(10), 10);
     }
     drop(killed);
     let (remembered, _) = place.spent(&id).await;
@@ -267,14 +267,14 @@ async fn what_was_spent_outlives_the_server_however_it_ends() {
     assert_eq!(next.ledger().remainder(&caller).money_day, Some(Money(1_000 - remembered)));
     let stop = tokio_util::sync::CancellationToken::new();
     let saving = tokio::spawn(follow_key_spend(next.clone(), stop.clone()));
-    next.ledger().reserve(&caller, cost(500)).unwrap().settle(Some(Money(1)), None);
+    next.ledger().reserve(&caller, cost(500)).unwrap().settle(Money(1), 10);
     stop.cancel();
     saving.await.unwrap();
     assert_eq!(place.spent(&id).await, (remembered + 1, remembered + 1));
     // Two on one store see each other's spending.
     let (here, there) = (place.server().await, place.server().await);
     let callers = [found(&here, &key).unwrap(), found(&there, &key).unwrap()];
-    here.ledger().reserve(&callers[0], cost(100)).unwrap().settle(None, None);
+    here.ledger().reserve(&callers[0], cost(100)).unwrap().settle(Money(100), 10);
     here.save_spend().await.unwrap();
     here.save_spend().await.unwrap();
     there.recall(&[id]).await.unwrap();
