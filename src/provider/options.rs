@@ -171,8 +171,20 @@ mod tests {
         assert_eq!(Value::Object(body), expected);
         let path = |name: &str| format!("provider_options.gemini.{name}");
         let expected =
-            ["model", "contents", "stream", "generationConfig.maxOutputTokens", "generationConfig.candidateCount"];
+            ["model", "contents", "stream", "generationConfig.candidateCount", "generationConfig.maxOutputTokens"];
         assert_eq!(dropped, expected.map(path));
+    }
+
+    #[test]
+    fn no_spelling_of_a_protected_name_is_let_through() {
+        let fields = json!({
+            "generation_config": {"candidate_count": 8, "max_output_tokens": 9, "top_k": 3}, "System_Instruction": "x",
+            "store": true, "mcp_servers": [{}], "tools": [{}],
+        });
+        let mut body = Map::new();
+        let dropped = ProviderOptions::of(Family::Gemini, object(fields)).merge(Family::Gemini, &mut body);
+        assert_eq!(Value::Object(body), json!({"generation_config": {"top_k": 3}}));
+        assert_eq!(dropped.len(), 6, "{dropped:?}");
     }
 
     #[test]

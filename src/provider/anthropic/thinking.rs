@@ -99,7 +99,13 @@ impl Thinking {
     fn adaptive(request: &ChatRequest) -> Self {
         let (effort, exact) = match request.reasoning_effort {
             Some(Effort::Low) => ("low", true),
-            None | Some(Effort::None | Effort::Minimal) => ("low", false),
+            // A budget says how hard as well.
+            None => match request.reasoning_budget_tokens {
+                Some(16_384..) => ("high", true),
+                Some(4_096..) => ("medium", true),
+                _ => ("low", true),
+            },
+            Some(Effort::None | Effort::Minimal) => ("low", false),
             Some(Effort::Medium) => ("medium", true),
             Some(Effort::High) => ("high", true),
             Some(Effort::XHigh) => ("xhigh", true),
@@ -178,7 +184,7 @@ mod tests {
         check(new, &asked(high, None, None), adaptive(), 16_384, &[]);
         check(new, &asked(high, None, Some(100)), adaptive(), 100, &[]);
         check(new, &asked(Some(Effort::Minimal), None, Some(100)), adaptive(), 100, &["reasoning_effort"]);
-        check(new, &asked(None, Some(2048), None), budget(2048), 6144, &[]);
+        check(new, &asked(None, Some(2048), None), adaptive(), 16_384, &["reasoning_budget_tokens"]);
         check(new, &asked(none, None, None), Some(json!({"type": "disabled"})), 4096, &[]);
         check(old, &asked(high, None, None), budget(16_384), 20_480, &[]);
         check(old, &asked(high, None, Some(8000)), budget(4000), 8000, &[]);

@@ -128,7 +128,11 @@ fn old_files_are_deleted_and_the_chain_says_so() {
     for day in [0, 1, 2, 3, 4, 9] {
         write(&mut writer, 1, at(day * DAY));
     }
-    assert_eq!(names(by_age.path()), ["audit-00000005-20260204.jsonl", "audit-00000006-20260209.jsonl"]);
+    // A clock that jumps ahead is believed once a line has been written by it.
+    assert_eq!(names(by_age.path()).len(), 6);
+    write(&mut writer, 1, at(10 * DAY));
+    let kept = ["audit-00000005-20260204.jsonl", "audit-00000006-20260209.jsonl", "audit-00000007-20260210.jsonl"];
+    assert_eq!(names(by_age.path()), kept);
     whole(by_age.path());
 }
 
