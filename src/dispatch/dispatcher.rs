@@ -22,7 +22,8 @@ use crate::routing::{Plan, Target};
 ///
 /// How the time is divided: the deadline bounds everything. An attempt that has other targets after it gets at most half
 /// of the time left, so that a target that hangs leaves as much for the rest; the last one gets all. A failure before
-/// that leaves its time to those after it. The configured timeouts shorten an attempt, they never lengthen it. Of a
+/// that leaves its time to those after it. Of a target whose answers are known to be quick an attempt that takes ten times
+/// as long as 99 % of them, and at least 2 s, is given up as well. The configured timeouts shorten an attempt, they never lengthen it. Of a
 /// stream this holds up to the first text; from there on only silence and the deadline end it.
 ///
 /// How targets follow each other: in the plan's order, those whose breaker is open behind the others. After all of them

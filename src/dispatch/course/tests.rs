@@ -125,6 +125,25 @@ fn an_attempt_gets_half_of_what_is_left_and_the_last_all_of_it() {
 }
 
 #[test]
+fn a_target_that_is_known_to_be_quick_is_not_waited_for_long_if_there_are_others() {
+    let check = |usual: Duration, names: &[&str], expected: Duration| {
+        let world = World::new();
+        for _ in 0..50 {
+            world.health.of(&target("a"), world.now).record(Manner::Whole, usual);
+        }
+        let mut course = world.course(names);
+        course.wants(Manner::Whole, None);
+        let waits = call(&mut course, world.now).until - world.now;
+        // What is known of the times is known to a few per cent.
+        assert!((waits.as_secs_f64() / expected.as_secs_f64() - 1.0).abs() < 0.1, "{waits:?}, {expected:?}");
+    };
+    check(Duration::from_millis(20), &["a", "b"], SECOND * 2);
+    check(Duration::from_millis(500), &["a", "b"], SECOND * 5);
+    check(SECOND * 2, &["a", "b"], SECOND * 8);
+    check(Duration::from_millis(20), &["a"], SECOND * 16);
+}
+
+#[test]
 fn what_follows_from_a_failure() {
     let check = |names: &[&str], class: ErrorClass, status: u16, called: &str, end: &str| {
         let mut world = World::new();
