@@ -12,6 +12,7 @@ mod error;
 mod excerpt;
 mod load;
 mod meter;
+mod overrun;
 mod pool;
 mod priority;
 mod queue;

@@ -179,7 +179,7 @@ impl EmbedQueue {
         let mut load = self.meter.load();
         let tokens = load.estimate(bytes);
         match admit(&load, tokens, terms, now) {
-            Ok(()) => Ok(Charge::join(&self.meter, &mut load, tokens)),
+            Ok(foretold) => Ok(Charge::join(&self.meter, &mut load, tokens, foretold, now)),
             Err(Refusal::Deadline { needed, left, retry_after }) => {
                 self.meter.counters.refused_deadline.add(1);
                 Err(EmbedError::WouldExpire { needed, left, retry_after })
