@@ -127,7 +127,7 @@ fn load(
     tracing::info!(precision = config.precision.as_str(), instructions = encoder.instructions(), "encoder loaded");
     let tuned = tune(config.batch_tokens, &tokeniser, &mut encoder.clone())?;
     let encoder = match config.spread {
-        true => Spread::measured(encoder, threads.saturating_sub(1).min(MAX_HELPERS))?,
+        true => Spread::helped(encoder, threads.saturating_sub(1).min(MAX_HELPERS), config.niceness)?,
         false => Spread::never(encoder),
     };
     let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();

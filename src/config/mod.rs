@@ -124,8 +124,7 @@ pub struct EmbeddingConfig {
     /// How much nicer the threads are than the rest of the process, 0 to 19, so that answers and refusals need not wait
     /// for them. On Linux only.
     pub niceness: u8,
-    /// Whether a prompt that is alone is spread over the cores of idle workers, where that is measured to be faster
-    /// at the start. For machines that do nothing else: on a busy one a thread waits for the other.
+    /// Whether a prompt that is alone is spread over the cores of idle workers, where that turns out to be faster.
     pub spread: bool,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,
@@ -151,7 +150,7 @@ impl Default for EmbeddingConfig {
             instruction_set: None,
             workers: 0,
             niceness: 5,
-            spread: false,
+            spread: true,
             queue_capacity: 512,
             max_wait: Duration::from_secs(1),
             batch_tokens: 0,

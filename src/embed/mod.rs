@@ -29,7 +29,7 @@ mod worker;
 use std::time::Duration;
 
 pub use batch::BatchLimits;
-pub use embedder::Embedder;
+pub use embedder::{Embedder, Single};
 pub use embedding::Embedding;
 pub use error::EmbedError;
 pub use queue::{EmbedQueue, EmbedWorkers, Pace, QueueConfig};

@@ -213,6 +213,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    use super::super::Single;
     use super::super::embedding::Embedding;
     use super::*;
 
@@ -231,15 +232,15 @@ mod tests {
             batch.iter().map(|row| Embedding::normalised(vec![row.len() as f32, 1.0])).collect()
         }
 
-        fn spreads(&self, tokens: usize) -> bool {
-            tokens == 7
-        }
-
-        /// Told apart by an empty row.
-        fn embed_together(&mut self, row: &[u32]) -> Result<Embedding, EmbedError> {
-            let _ = self.seen.send(vec![row.to_vec(), Vec::new()]);
+        /// Rows of seven tokens are spread; told apart by an empty row.
+        fn embed_single(&mut self, row: &[u32]) -> Result<Single, EmbedError> {
+            let spread = row.len() == 7;
+            let mut seen = vec![row.to_vec()];
+            seen.extend(spread.then(Vec::new));
+            let _ = self.seen.send(seen);
             let _ = self.leave.recv();
-            Embedding::normalised(vec![row.len() as f32, 1.0])
+            assert!(!row.contains(&6), "bad");
+            Ok(Single { embedding: Embedding::normalised(vec![row.len() as f32, 1.0])?, spread })
         }
     }
 

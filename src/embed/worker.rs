@@ -251,15 +251,19 @@ impl Worker {
         };
         let alone = self.begin(batch, tokens, since, begun);
         let single = match rows.as_slice() {
-            [row] if alone && self.embedder.spreads(row.len()) => Some(*row),
+            [row] if alone => Some(*row),
             _ => None,
         };
+        let mut spread = false;
         let compute = || match single {
-            Some(row) => self.embedder.embed_together(row).map(|embedding| vec![embedding]),
+            Some(row) => self.embedder.embed_single(row).map(|single| {
+                spread = single.spread;
+                vec![single.embedding]
+            }),
             None => self.embedder.embed(&rows),
         };
         let result = catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|_| Err(self.panicked("the forward pass")));
-        self.end(batch, since, result.is_ok() && single.is_none());
+        self.end(batch, since, result.is_ok() && !spread);
         let embeddings = result?;
         if embeddings.len() != rows.len() {
             return Err(EmbedError::WrongCount { expected: rows.len(), found: embeddings.len() });
