@@ -153,7 +153,7 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<pb::RouteResponse, Status> {
         let mut request = convert::routing(request, self.limits())?;
-        add_policy(&mut request.classification, caller);
+        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         let Routing { classification, chat, needs } = request;
         recording.asked(&classification.prompt);
         let decision = self.decide(caller, &classification, deadline, Purpose::Answer).await?;
@@ -219,7 +219,7 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<Ready, Status> {
         let mut request = convert::completion(request, self.limits())?;
-        add_policy(&mut request.classification, caller);
+        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         recording.asked(&request.classification.prompt);
         let decision = self.decide(caller, &request.classification, deadline, Purpose::Completion).await?;
         recording.decided(&decision);

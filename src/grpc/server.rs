@@ -19,7 +19,7 @@ use super::auth::Auth;
 use super::bounds::Bounds;
 use super::errand::learning;
 use super::govern::Door;
-use super::keys::KeyService;
+use super::keys::{KeyParts, KeyService};
 use super::pb;
 use super::references::ReferenceService;
 use super::router::{RouterParts, RouterService};
@@ -111,7 +111,11 @@ impl BoundServer {
         let references = pb::reference_service_server::ReferenceServiceServer::new(parts.references)
             .max_decoding_message_size(limit);
         let admin = pb::admin_service_server::AdminServiceServer::new(parts.admin);
-        let keys = pb::key_service_server::KeyServiceServer::new(KeyService::new(app.keys.clone()));
+        let keys = pb::key_service_server::KeyServiceServer::new(KeyService::new(KeyParts {
+            keys: app.keys.clone(),
+            routing: app.config.routing(),
+            store: Arc::clone(&app.store),
+        }));
 
         let tls = match &app.config.server.tls {
             Some(config) => Some(Tls::load(config.clone()).await?),

@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 pub(super) use dispatch::from_dispatch;
-pub(super) use keys::{forbidden, from_key, refused, unauthenticated};
+pub(super) use keys::{forbidden, from_key, outdated_key, refused, unauthenticated};
 pub(super) use reason::{DOMAIN, Reason};
 
 use crate::classify::Decision;

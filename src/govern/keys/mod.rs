@@ -24,6 +24,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod window;
+mod words;
 
 pub use caller::Caller;
 pub use change::{KeyError, change, create, revoke, rotate};
@@ -39,4 +40,5 @@ pub use ledger::{Ledger, Remainder};
 pub use reservation::{Amount, Entered, Reservation};
 pub use role::Role;
 pub use secret::{IdError, KeyId, KeySecret, SecretHash};
+pub use words::Words;
 pub use store::{KeyStamp, KeyStore, SpendChange, SpendTotal, StoredKey};

@@ -42,6 +42,13 @@ pub(in crate::grpc) fn refused(why: &Refused) -> Status {
     }
 }
 
+/// What the key forbids cannot be told from what it allows: nothing may be sent.
+pub(in crate::grpc) fn outdated_key(provider: &str) -> Status {
+    let message =
+        format!("the key denies provider {provider:?}, which is configured no more: an admin has to update it");
+    Reason::KeyOutdated.status(Code::FailedPrecondition, message)
+}
+
 pub(in crate::grpc) fn from_key(error: &KeyError) -> Status {
     let message = error.to_string();
     let about =
