@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 use crate::outcome::is_fault;
 use crate::probe::get;
 use crate::scripted::{Script, Scripted, Step};
-use crate::server::{Setup, TestServer, complete_request, route_request, set_name, until_ok};
+use crate::server::{Setup, TestServer, complete_request, prompt_edit, route_request, set_name, until_ok};
 
 const MATHS: &str = "what is 7 times 8?";
 
@@ -334,4 +334,29 @@ async fn a_key_names_what_is_configured_and_fails_closed_when_it_is_no_more() {
     let listed = admin(&server, &operator).await.list_keys(pb::ListKeysRequest {}).await.unwrap().into_inner().keys;
     assert!(listed[1].unknown[0].contains("policy.denied_providers: \"p1\" is no known provider"), "{listed:?}");
     assert_eq!(first.requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_ends_with_its_key() {
+    let server = Setup::toml("auth.mode = 'required'").start().await;
+    let (made, reader) = key(&server, with_role(Role::ReadOnly)).await;
+    // More than the windows of a connection hold.
+    let text = |at: usize| format!("{at} {}", "what is 7 times 8? ".repeat(400));
+    let prompts: Vec<_> = (0..2_000).map(|at| prompt_edit("maths", &text(at))).collect();
+    server.app.store.upsert_prompts(&set_name(), &prompts).await.unwrap();
+    let mut references =
+        pb::reference_service_client::ReferenceServiceClient::with_interceptor(server.channel().await, Sending(reader));
+    let request = pb::ExportRequest { set: set_name().to_string() };
+    let mut prompts = references.export(request).await.unwrap().into_inner();
+    prompts.message().await.unwrap().unwrap();
+    revoke(server.app.keys.store().as_ref(), &KeyId::new(&made.id).unwrap(), 2).await.unwrap();
+    server.app.keys.refresh().await.unwrap();
+    let ended = loop {
+        match prompts.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("all of it came"),
+            Err(status) => break status,
+        }
+    };
+    is_fault(&ended, Code::Unauthenticated, "REVOKED_KEY");
 }
