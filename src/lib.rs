@@ -62,6 +62,7 @@
 //! | `money` | `provider` | |
 //! | `calendar` | nothing | |
 //! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
+//! | `reach` | `telemetry` | |
 //! | `telemetry` | `config::LogConfig` | opentelemetry, tracing-subscriber |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
@@ -110,6 +111,7 @@ pub mod money;
 pub mod prompt;
 pub mod provider;
 pub mod publish;
+mod reach;
 pub mod reference;
 pub mod replay;
 pub mod routing;

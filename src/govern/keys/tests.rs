@@ -291,6 +291,29 @@ async fn what_was_spent_outlives_the_server_however_it_ends() {
 }
 
 #[tokio::test]
+async fn a_busy_server_hears_soon_what_others_spend() {
+    let place = Place::new().await;
+    let ((_, shared), (_, own)) = (place.key(day_budget(1_000)).await, place.key(day_budget(1_000_000)).await);
+    let (here, there) = (place.server().await, place.server().await);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let following = tokio::spawn(follow_key_spend(there.clone(), stop.clone()));
+    here.ledger().reserve(&found(&here, &shared).unwrap(), cost(900)).unwrap().settle(Money(900), 10);
+    here.save_spend().await.unwrap();
+    let (caller, busy) = (found(&there, &shared).unwrap(), found(&there, &own).unwrap());
+    let left = || there.ledger().remainder(&caller).money_day;
+    let begun = Instant::now();
+    // It never rests, and never spends with the key in question.
+    while left() != Some(Money(100)) && begun.elapsed() < Duration::from_secs(4) {
+        there.ledger().reserve(&busy, cost(10)).unwrap().settle(Money(10), 10);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(left(), Some(Money(100)));
+    assert!(there.ledger().reserve(&caller, cost(101)).is_err());
+    stop.cancel();
+    following.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_key_names_only_what_there_is_or_was() {
     let place = Place::new().await;
     let store = place.store.as_ref();
