@@ -49,7 +49,7 @@
 //! | `metrics` | `learn`, `govern` and below | prometheus |
 //! | `govern` | `dispatch`, `routing` and below, `calendar` | blake3, rand, fs4, hdrhistogram |
 //! | `learn` | `classify` and below | |
-//! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
+//! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand, rustls |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `money`, `provider` | |
 //! | `routing` | `reference`, `provider`, `money` | bpe_openai (only `routing/tokens.rs`) |
