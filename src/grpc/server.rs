@@ -19,7 +19,7 @@ use super::auth::Auth;
 use super::bounds::Bounds;
 use super::delivery::Courier;
 use super::errand::learning;
-use super::govern::Door;
+use super::govern::{Door, Thinkers};
 use super::keys::{KeyParts, KeyService};
 use super::pb;
 use super::references::{ReferenceParts, ReferenceService};
@@ -265,6 +265,7 @@ fn router_service_with(app: &App, routing: Arc<RoutingTable>, courier: Courier) 
             admission: Admission::new(config.server.max_concurrent_requests),
             keys: app.keys.clone(),
             metrics: app.metrics.clone(),
+            thinkers: Thinkers::default(),
         },
         metrics: app.metrics.clone(),
         audit: app.audit.clone(),

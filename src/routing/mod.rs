@@ -26,7 +26,7 @@ pub use order::{Latencies, Order, Pending};
 pub use plan::{Plan, Refusal};
 pub use policy::DataPolicy;
 pub use reason::{RefusalReason, TokenKind};
-pub use size::{Bulk, IMAGE_TOKENS, Size, TokenEstimate};
+pub use size::{Bulk, Size, TokenEstimate, likely_tokens};
 pub use table::{RoutingTable, routes_without_llm};
 pub use target::Target;
 pub use tokens::TokenCounter;
