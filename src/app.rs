@@ -277,7 +277,7 @@ pub fn sets_in_files(folder: &Path) -> Result<Vec<SetName>, StartError> {
 }
 
 /// Folders that hold a set.toml, by name.
-fn set_folders(folder: &Path) -> Result<Vec<(SetName, PathBuf)>, StartError> {
+pub(crate) fn set_folders(folder: &Path) -> Result<Vec<(SetName, PathBuf)>, StartError> {
     let failed = |source| StartError::ReadFolder { path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -9,6 +9,7 @@ mod convert;
 mod counted;
 mod deadline;
 mod delivery;
+mod ending;
 mod errand;
 mod govern;
 mod journey;

@@ -79,8 +79,10 @@ fn turns(request: &ChatRequest, dropped: &mut Vec<String>) -> Value {
     for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System) {
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
         let mut blocks = blocks(at, message, dropped);
-        if let Some(last) = blocks.last_mut() {
-            mark(last, message.cache_mark);
+        match blocks.last_mut().filter(|last| !is_thought(last)) {
+            Some(last) => mark(last, message.cache_mark),
+            None if message.cache_mark => dropped.push(format!("messages[{at}].cache_mark")),
+            None => {}
         }
         match turns.last_mut() {
             Some((last, before)) if *last == role => before.extend(blocks),
@@ -148,6 +150,11 @@ fn thought(thought: &Reasoning) -> Option<Value> {
     } else {
         json!({"type": "thinking", "thinking": thought.text, "signature": seal})
     })
+}
+
+/// The API refuses marks on thoughts. They come first in a turn: where one is the last block, there is nothing else.
+fn is_thought(block: &Value) -> bool {
+    matches!(block.get("type").and_then(Value::as_str), Some("thinking" | "redacted_thinking"))
 }
 
 fn tool_use(call: &ToolCall) -> Value {
