@@ -9,10 +9,11 @@ pub enum Family {
     OpenAi,
     Anthropic,
     Gemini,
+    Bedrock,
 }
 
 impl Family {
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Bedrock];
 
     /// Its name in requests and in what is reported as dropped.
     pub fn as_str(self) -> &'static str {
@@ -20,6 +21,7 @@ impl Family {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 
@@ -34,13 +36,14 @@ pub struct ProviderOptions {
     openai: Map<String, Value>,
     anthropic: Map<String, Value>,
     gemini: Map<String, Value>,
+    bedrock: Map<String, Value>,
 }
 
 /// Names that options never replace, in any wire format: what is asked of whom, how the answer comes and how much of it
 /// there may be, since limits and budgets rest on that. `n` and `candidateCount` would pay for answers that nobody
 /// reads, `models`, `fallbacks` and `provider` would have a gateway go to places that the plan does not list, `tools` and
 /// what fetches from elsewhere would go past the rules, `store` and `service_tier` past retention and prices.
-const PROTECTED: [&str; 29] = [
+const PROTECTED: [&str; 36] = [
     "model",
     "models",
     "fallbacks",
@@ -60,7 +63,15 @@ const PROTECTED: [&str; 29] = [
     "n_predict",
     "num_predict",
     "best_of",
+    // Of the models behind Bedrock.
+    "max_gen_len",
+    "max_new_tokens",
+    "max_token_count",
+    "max_tokens_to_sample",
+    "num_generations",
     "tools",
+    "tool_config",
+    "prompt_variables",
     "mcp_servers",
     "data_sources",
     "store",
@@ -78,8 +89,9 @@ fn is_protected(name: &str) -> bool {
     PROTECTED.iter().any(|protected| plain(protected) == plain(name))
 }
 
-/// The object of Gemini's body in which protected names stand as well.
-const NESTED: &str = "generationConfig";
+/// Objects in which protected names stand as well: Gemini's, and Bedrock's with those of the models behind it.
+const NESTED: [&str; 4] =
+    ["generationConfig", "inferenceConfig", "additionalModelRequestFields", "textGenerationConfig"];
 
 impl ProviderOptions {
     /// Of one family.
@@ -94,6 +106,7 @@ impl ProviderOptions {
             Family::OpenAi => &self.openai,
             Family::Anthropic => &self.anthropic,
             Family::Gemini => &self.gemini,
+            Family::Bedrock => &self.bedrock,
         }
     }
 
@@ -102,6 +115,7 @@ impl ProviderOptions {
             Family::OpenAi => &mut self.openai,
             Family::Anthropic => &mut self.anthropic,
             Family::Gemini => &mut self.gemini,
+            Family::Bedrock => &mut self.bedrock,
         }
     }
 
@@ -116,19 +130,27 @@ impl ProviderOptions {
                     continue;
                 }
                 let mut value = value.clone();
-                let is_nested = name.replace('_', "").eq_ignore_ascii_case(NESTED);
-                if let Some(fields) = value.as_object_mut().filter(|_| is_nested) {
-                    let protected: Vec<String> = fields.keys().filter(|name| is_protected(name)).cloned().collect();
-                    for name in protected {
-                        fields.remove(&name);
-                        dropped.push(format!("{path}.{name}"));
-                    }
-                }
+                remove_protected(&path, name, &mut value, &mut dropped);
                 merge_field(body, name, value);
             }
         }
         dropped
     }
+}
+
+/// Takes protected names out of a field's value, however deep they stand in objects of [`NESTED`].
+fn remove_protected(path: &str, name: &str, value: &mut Value, dropped: &mut Vec<String>) {
+    let is_nested = NESTED.iter().any(|nested| name.replace('_', "").eq_ignore_ascii_case(nested));
+    let Some(fields) = value.as_object_mut().filter(|_| is_nested) else { return };
+    fields.retain(|name, value| {
+        let path = format!("{path}.{name}");
+        if is_protected(name) {
+            dropped.push(path);
+            return false;
+        }
+        remove_protected(&path, name, value, dropped);
+        true
+    });
 }
 
 fn merge_field(body: &mut Map<String, Value>, name: &str, value: Value) {
@@ -185,6 +207,23 @@ mod tests {
         let dropped = ProviderOptions::of(Family::Gemini, object(fields)).merge(Family::Gemini, &mut body);
         assert_eq!(Value::Object(body), json!({"generation_config": {"top_k": 3}}));
         assert_eq!(dropped.len(), 6, "{dropped:?}");
+    }
+
+    #[test]
+    fn protected_names_are_found_inside_the_models_own_fields() {
+        let fields = json!({
+            "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20, "maxTokens": 9}, "n": 2},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        });
+        let mut body = Map::new();
+        let dropped = ProviderOptions::of(Family::Bedrock, object(fields)).merge(Family::Bedrock, &mut body);
+        let expected = json!({
+            "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20}},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        });
+        assert_eq!(Value::Object(body), expected);
+        let path = |name: &str| format!("provider_options.bedrock.additionalModelRequestFields.{name}");
+        assert_eq!(dropped, ["inferenceConfig.maxTokens", "n"].map(path));
     }
 
     #[test]
