@@ -61,7 +61,7 @@
 //! | `decision` (the crate `semroute-decision`) | nothing | |
 //! | `money` | `provider` | |
 //! | `calendar` | nothing | |
-//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
+//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest, AWS' SDK (only `provider/bedrock`) |
 //! | `telemetry` | `config::LogConfig` | opentelemetry, tracing-subscriber |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it

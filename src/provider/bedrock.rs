@@ -48,16 +48,11 @@ pub(super) struct Bedrock {
 
 impl Bedrock {
     /// `base_url`: instead of the region's public endpoint. `client`: what the calls go through.
-    pub(super) fn new(
-        region: Region,
-        base_url: Option<&str>,
-        client: impl HttpClient + 'static,
-        access: Access,
-    ) -> Self {
+    pub(super) fn new(region: &str, base_url: Option<&str>, client: impl HttpClient + 'static, access: Access) -> Self {
         let secret = access.secret();
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(region)
+            .region(Region::new(region.to_owned()))
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());

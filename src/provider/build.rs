@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "bedrock")]
-use aws_sdk_bedrockruntime::config::Region;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 
@@ -50,10 +48,10 @@ impl ProviderConfig {
 
     #[cfg(feature = "bedrock")]
     fn bedrock(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Bedrock, BuildError> {
-        let region = Region::new(self.region.clone().unwrap_or_default());
+        let region = self.region.as_deref().unwrap_or_default();
         let is_plain = self.base_url.as_deref().is_some_and(|url| url.starts_with("http://"));
         let connector = Connector::new(self.client(!is_plain)?, self.headers(None));
-        let places = Places::new(region.clone(), self.connect_timeout, self.proxy.clone());
+        let places = Places::new(region, self.connect_timeout, self.proxy.clone());
         let access = Access::of(self.key(env)?, env, places);
         Ok(Bedrock::new(region, self.base_url.as_deref(), connector, access))
     }

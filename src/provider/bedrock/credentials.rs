@@ -61,7 +61,8 @@ pub(in crate::provider) struct Places {
 }
 
 impl Places {
-    pub(in crate::provider) fn new(region: Region, connect_timeout: Duration, proxy: Option<String>) -> Self {
+    pub(in crate::provider) fn new(region: &str, connect_timeout: Duration, proxy: Option<String>) -> Self {
+        let region = Region::new(region.to_owned());
         Self { region, connect_timeout, proxy, chain: OnceCell::new() }
     }
 
@@ -96,7 +97,7 @@ mod tests {
             let (_, value) = variables.iter().find(|(variable, _)| *variable == name)?;
             Some((*value).to_owned())
         };
-        let places = Places::new(Region::from_static("eu-central-1"), Duration::from_secs(1), None);
+        let places = Places::new("eu-central-1", Duration::from_secs(1), None);
         let access = Access::of(key.and_then(Secret::new), &env, places);
         let found = match &access {
             Access::ApiKey(_) => "key",

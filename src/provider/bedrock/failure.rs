@@ -20,13 +20,19 @@ use super::super::wire;
 /// From here on AWS repeats what was signed, a session's token among it, if a signature is wrong.
 const SIGNED: &str = "The Canonical String";
 
-/// Of a call that has not begun to be answered with success.
+type StreamError = SdkError<ConverseStreamOutputError, RawMessage>;
+
+/// Of a call that has not begun to be answered with success. A stream has not before its first event has come, for which
+/// the SDK waits.
 pub(super) fn failure<E>(error: SdkError<E, HttpResponse>, redactor: &Redactor) -> Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     if let Some(known) = known(&error) {
         return known;
+    }
+    if let Some(first_event) = causes(&error).find_map(|cause| cause.downcast_ref::<StreamError>()) {
+        return stream_failure(first_event, redactor);
     }
     match &error {
         SdkError::ServiceError(refusal) => refused(refusal.raw(), refusal.err().code(), redactor),
@@ -36,8 +42,8 @@ where
 }
 
 /// Of a stream that has begun.
-pub(super) fn stream_failure(error: SdkError<ConverseStreamOutputError, RawMessage>, redactor: &Redactor) -> Error {
-    if let Some(known) = known(&error) {
+pub(super) fn stream_failure(error: &StreamError, redactor: &Redactor) -> Error {
+    if let Some(known) = known(error) {
         return known;
     }
     match error.raw_response() {
@@ -48,9 +54,13 @@ pub(super) fn stream_failure(error: SdkError<ConverseStreamOutputError, RawMessa
     }
 }
 
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    successors(Some(error), |&error| error.source())
+}
+
 /// What the connector said, or whoever looked for credentials, from within the SDK's wrappings.
 fn known(error: &(dyn StdError + 'static)) -> Option<Error> {
-    successors(Some(error), |&error| error.source()).find_map(|error| {
+    causes(error).find_map(|error| {
         let of_credentials = || error.downcast_ref::<CredentialsError>().map(without_credentials);
         error.downcast_ref::<Error>().cloned().or_else(of_credentials)
     })

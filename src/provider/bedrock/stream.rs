@@ -51,7 +51,7 @@ impl Reader {
                 Ok(Some(event)) => self.events.take(event, &mut self.items).map(|()| self.events.is_whole()),
                 // The bytes ended, one way or another: that is the answer's end only if it was whole.
                 ended => self.events.finish.is_some().then_some(true).ok_or_else(|| match ended {
-                    Err(error) => stream_failure(error, &self.redactor),
+                    Err(error) => stream_failure(&error, &self.redactor),
                     Ok(_) => Error::Truncated,
                 }),
             };

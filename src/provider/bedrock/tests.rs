@@ -55,7 +55,7 @@ struct Ready {
 impl Ready {
     fn provider(bytes: impl Into<Vec<u8>>, size: usize, streams: bool) -> Bedrock {
         let ready = Self { bytes: Arc::new(bytes.into()), size, streams };
-        Bedrock::new(Region::from_static("eu-central-1"), None, ready, keys())
+        Bedrock::new("eu-central-1", None, ready, keys())
     }
 }
 

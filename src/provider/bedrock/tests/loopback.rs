@@ -83,7 +83,11 @@ async fn calls_are_signed_and_carry_the_body_as_it_was_written() {
             (request.headers["x-team"].as_str(), request.headers["content-type"].as_str()),
             ("a", "application/json")
         );
-        assert!(request.headers["user-agent"].contains("app/semroute"), "{}", request.headers["user-agent"]);
+        assert!(
+            request.headers["x-amz-user-agent"].contains("app/semroute"),
+            "{}",
+            request.headers["x-amz-user-agent"]
+        );
         assert!(!request.headers.contains_key("accept-encoding"));
         signature::check(request, "eu-central-1");
     }
