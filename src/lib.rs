@@ -61,7 +61,7 @@
 //! | `decision` (the crate `semroute-decision`) | nothing | |
 //! | `money` | `provider` | |
 //! | `calendar` | nothing | |
-//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
+//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest, AWS' SDK (only `provider/bedrock`) |
 //! | `reach` | `telemetry` | |
 //! | `telemetry` | `config::LogConfig` | opentelemetry, tracing-subscriber |
 //!

@@ -65,17 +65,7 @@ impl Endpoint {
         request: &ChatRequest,
     ) -> Result<Response, Error> {
         let response = self.send(url, body, "text/event-stream", request).await?;
-        match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
-            // A page or a whole answer would be read as a stream without events; this says it better. Servers that
-            // name no type, or one of their own, are given the benefit of the doubt.
-            Some(kind) if kind.starts_with(b"text/html") => {
-                Err(Error::malformed("an HTML page, not a stream of events"))
-            }
-            Some(kind) if kind.starts_with(b"application/json") => {
-                Err(Error::malformed("one JSON document, not a stream of events"))
-            }
-            _ => Ok(response),
-        }
+        eventful(response)
     }
 
     async fn send(
@@ -103,8 +93,20 @@ impl Endpoint {
     }
 }
 
+/// A page or a whole answer would be read as a stream without events; this says it better. Servers that name no type, or
+/// one of their own, are given the benefit of the doubt.
+pub(super) fn eventful(response: Response) -> Result<Response, Error> {
+    match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
+        Some(kind) if kind.starts_with(b"text/html") => Err(Error::malformed("an HTML page, not a stream of events")),
+        Some(kind) if kind.starts_with(b"application/json") => {
+            Err(Error::malformed("one JSON document, not a stream of events"))
+        }
+        _ => Ok(response),
+    }
+}
+
 /// Nothing compressed is asked for, and nothing is decompressed, so that no small answer becomes a large one.
-fn uncompressed(response: Response) -> Result<Response, Error> {
+pub(super) fn uncompressed(response: Response) -> Result<Response, Error> {
     match response.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(response),
         Some(_) => Err(Error::malformed("compressed, which was not asked for")),

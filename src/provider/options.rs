@@ -9,10 +9,11 @@ pub enum Family {
     OpenAi,
     Anthropic,
     Gemini,
+    Bedrock,
 }
 
 impl Family {
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Bedrock];
 
     /// Its name in requests and in what is reported as dropped.
     pub fn as_str(self) -> &'static str {
@@ -20,6 +21,7 @@ impl Family {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 
@@ -34,18 +36,21 @@ pub struct ProviderOptions {
     openai: Map<String, Value>,
     anthropic: Map<String, Value>,
     gemini: Map<String, Value>,
+    bedrock: Map<String, Value>,
 }
 
 /// Names that options never set, in any wire format: a data policy, a budget and the plan would not hold. Gathered from
 /// the request schemas of OpenAI (`CreateChatCompletionRequest`), Anthropic (`MessageCreateParams`, with betas) and Gemini
-/// (`GenerateContentRequest` and its `GenerationConfig`, also Vertex AI's), and from what servers that speak OpenAI's
-/// format add to it: OpenRouter, LiteLLM, Vercel, TensorZero, Azure, Groq, xAI, DashScope, vLLM, SGLang, TGI, llama.cpp.
+/// (`GenerateContentRequest` and its `GenerationConfig`, also Vertex AI's), from what servers that speak OpenAI's format add
+/// to it (OpenRouter, LiteLLM, Vercel, TensorZero, Azure, Groq, xAI, DashScope, vLLM, SGLang, TGI, llama.cpp), and from the
+/// models behind Bedrock.
 const PROTECTED: [&[&str]; 5] = [
     // What is asked, and how the answer comes: the decision was made on the messages.
     &[
         "messages",
         "system",
         "contents",
+        "prompt_variables",
         "system_instruction",
         "prompt",
         "input",
@@ -93,6 +98,7 @@ const PROTECTED: [&[&str]; 5] = [
     &[
         "inference_geo",
         "tools",
+        "tool_config",
         "functions",
         "function_call",
         "mcp_servers",
@@ -136,6 +142,10 @@ const PROTECTED: [&[&str]; 5] = [
         "max_new_tokens",
         "n_predict",
         "num_predict",
+        "max_gen_len",
+        "max_token_count",
+        "max_tokens_to_sample",
+        "num_generations",
         "service_tier",
         "speed",
         "modalities",
@@ -156,8 +166,9 @@ fn is_protected(name: &str) -> bool {
     name.starts_with(PROTECTED_PREFIX) || PROTECTED.iter().copied().flatten().any(|protected| plain(protected) == name)
 }
 
-/// The object of Gemini's body in which protected names stand as well.
-const NESTED: &str = "generationConfig";
+/// Objects in which protected names stand as well: Gemini's, and Bedrock's with those of the models behind it.
+const NESTED: [&str; 4] =
+    ["generationConfig", "inferenceConfig", "additionalModelRequestFields", "textGenerationConfig"];
 
 impl ProviderOptions {
     /// Of one family.
@@ -172,6 +183,7 @@ impl ProviderOptions {
             Family::OpenAi => &self.openai,
             Family::Anthropic => &self.anthropic,
             Family::Gemini => &self.gemini,
+            Family::Bedrock => &self.bedrock,
         }
     }
 
@@ -180,6 +192,7 @@ impl ProviderOptions {
             Family::OpenAi => &mut self.openai,
             Family::Anthropic => &mut self.anthropic,
             Family::Gemini => &mut self.gemini,
+            Family::Bedrock => &mut self.bedrock,
         }
     }
 
@@ -194,19 +207,27 @@ impl ProviderOptions {
                     continue;
                 }
                 let mut value = value.clone();
-                let is_nested = name.replace('_', "").eq_ignore_ascii_case(NESTED);
-                if let Some(fields) = value.as_object_mut().filter(|_| is_nested) {
-                    let protected: Vec<String> = fields.keys().filter(|name| is_protected(name)).cloned().collect();
-                    for name in protected {
-                        fields.remove(&name);
-                        dropped.push(format!("{path}.{name}"));
-                    }
-                }
+                remove_protected(&path, name, &mut value, &mut dropped);
                 merge_field(body, name, value);
             }
         }
         dropped
     }
+}
+
+/// Takes protected names out of a field's value, however deep they stand in objects of [`NESTED`].
+fn remove_protected(path: &str, name: &str, value: &mut Value, dropped: &mut Vec<String>) {
+    let is_nested = NESTED.iter().any(|nested| name.replace('_', "").eq_ignore_ascii_case(nested));
+    let Some(fields) = value.as_object_mut().filter(|_| is_nested) else { return };
+    fields.retain(|name, value| {
+        let path = format!("{path}.{name}");
+        if is_protected(name) {
+            dropped.push(path);
+            return false;
+        }
+        remove_protected(&path, name, value, dropped);
+        true
+    });
 }
 
 fn merge_field(body: &mut Map<String, Value>, name: &str, value: Value) {
@@ -302,6 +323,23 @@ mod tests {
             );
             assert!(body.contains_key(name));
         }
+    }
+
+    #[test]
+    fn protected_names_are_found_inside_the_models_own_fields() {
+        let fields = json!({
+            "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20, "maxTokens": 9}, "n": 2},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        });
+        let mut body = Map::new();
+        let dropped = ProviderOptions::of(Family::Bedrock, object(fields)).merge(Family::Bedrock, &mut body);
+        let expected = json!({
+            "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20}},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        });
+        assert_eq!(Value::Object(body), expected);
+        let path = |name: &str| format!("provider_options.bedrock.additionalModelRequestFields.{name}");
+        assert_eq!(dropped, ["inferenceConfig.maxTokens", "n"].map(path));
     }
 
     #[test]
