@@ -299,6 +299,8 @@ async fn a_busy_server_hears_soon_what_others_spend() {
     let following = tokio::spawn(follow_key_spend(there.clone(), stop.clone()));
     here.ledger().reserve(&found(&here, &shared).unwrap(), cost(900)).unwrap().settle(Money(900), 10);
     here.save_spend().await.unwrap();
+    // What was written ahead is given back by the second.
+    here.save_spend().await.unwrap();
     let (caller, busy) = (found(&there, &shared).unwrap(), found(&there, &own).unwrap());
     let left = || there.ledger().remainder(&caller).money_day;
     let begun = Instant::now();

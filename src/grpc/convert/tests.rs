@@ -193,7 +193,7 @@ fn every_fault_of_the_rest_is_named() {
             reasoning_effort: 99,
             reasoning_budget_tokens: Some(500),
             max_output_tokens: Some(100),
-            provider_options_family: "bedrock".to_owned(),
+            provider_options_family: "mistral".to_owned(),
             stop: vec![String::new()],
             ..asking()
         },
