@@ -35,7 +35,7 @@ struct Draft {
     tasks: TaskTracker,
     began: Instant,
     account: Option<Account>,
-    entry: Entry,
+    entry: Box<Entry>,
 }
 
 impl Recording {
@@ -57,7 +57,7 @@ impl Recording {
         }
         audit.ready().map_err(|error| status::from_audit(&error))?;
         let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).map(word);
-        let entry = Entry { method, request_id, ..Entry::default() };
+        let entry = Box::new(Entry { method, request_id, ..Entry::default() });
         let (audit, tasks, began) = (audit.clone(), tasks.clone(), Instant::now());
         Ok(Self(Some(Draft { audit, tasks, began, account: None, entry })))
     }
@@ -126,10 +126,16 @@ impl Recording {
         let info = answer.as_ref().err().and_then(|status| status.get_details_error_info());
         draft.entry.reason = info.map(|info| info.reason).filter(|reason| !reason.is_empty());
         draft.read_account();
-        // A task of its own: a caller who leaves while the entry waits for room takes nothing back.
         let (audit, entry) = (draft.audit, draft.entry);
-        let recorded = draft.tasks.spawn(async move { audit.record(entry).await }).await;
-        recorded.unwrap_or(Err(AuditError::Closed)).map_err(|error| status::from_audit(&error))?;
+        let recorded = match audit.offer(entry) {
+            Ok(taken) => taken.written().await,
+            // A task of its own: a caller who leaves while the entry waits for room takes nothing back.
+            Err(entry) => {
+                let waiting = draft.tasks.spawn(async move { audit.record(*entry).await });
+                waiting.await.unwrap_or(Err(AuditError::Closed))
+            }
+        };
+        recorded.map_err(|error| status::from_audit(&error))?;
         answer
     }
 }
@@ -154,7 +160,7 @@ impl Drop for Recording {
         draft.entry.code = "CANCELLED".to_owned();
         let (audit, entry) = (draft.audit, draft.entry);
         let recorded = async move {
-            if let Err(error) = audit.record(entry).await {
+            if let Err(error) = audit.record(*entry).await {
                 tracing::error!(%error, "a request whose caller had gone was not recorded");
             }
         };
