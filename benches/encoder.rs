@@ -60,7 +60,7 @@ fn times(source: &BertSource) {
         ("candle", Box::new(CandleBert::load(source).expect("the verified model loads"))),
     ];
     let mut together = [("int8", Precision::Int8), ("f32", Precision::F32)]
-        .map(|(name, precision)| (name, ours(source, precision).with_helpers(1).expect("a thread")));
+        .map(|(name, precision)| (name, ours(source, precision).with_helpers(1, || ()).expect("a thread")));
     for (batch, tokens) in SHAPES {
         let ids: Vec<u32> = (0..batch * tokens).map(|at| 1000 + (at % 20_000) as u32).collect();
         let rows: Vec<&[u32]> = ids.chunks(tokens).collect();

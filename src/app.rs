@@ -127,7 +127,7 @@ fn load(
     tracing::info!(precision = config.precision.as_str(), instructions = encoder.instructions(), "encoder loaded");
     let tuned = tune(config.batch_tokens, &tokeniser, &mut encoder.clone())?;
     let encoder = match config.spread {
-        true => Spread::measured(encoder, threads.saturating_sub(1).min(MAX_HELPERS))?,
+        true => Spread::helped(encoder, threads.saturating_sub(1).min(MAX_HELPERS), config.niceness)?,
         false => Spread::never(encoder),
     };
     let embedders = (0..threads).map(|_| Box::new(encoder.clone()) as Box<dyn Embedder>).collect();
@@ -277,7 +277,7 @@ pub fn sets_in_files(folder: &Path) -> Result<Vec<SetName>, StartError> {
 }
 
 /// Folders that hold a set.toml, by name.
-fn set_folders(folder: &Path) -> Result<Vec<(SetName, PathBuf)>, StartError> {
+pub(crate) fn set_folders(folder: &Path) -> Result<Vec<(SetName, PathBuf)>, StartError> {
     let failed = |source| StartError::ReadFolder { path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,

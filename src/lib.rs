@@ -49,7 +49,7 @@
 //! | `metrics` | `learn`, `govern` and below | prometheus |
 //! | `govern` | `dispatch`, `routing` and below, `calendar` | blake3, rand, fs4, hdrhistogram |
 //! | `learn` | `classify` and below | |
-//! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand |
+//! | `load` | `grpc::pb`, `reference` | h2, hdrhistogram, rand, rustls |
 //! | `publish` | `classify` and below | |
 //! | `dispatch` | `routing`, `money`, `provider` | |
 //! | `routing` | `reference`, `provider`, `money` | bpe_openai (only `routing/tokens.rs`) |
@@ -61,7 +61,8 @@
 //! | `decision` (the crate `semroute-decision`) | nothing | |
 //! | `money` | `provider` | |
 //! | `calendar` | nothing | |
-//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest |
+//! | `provider`, `model` | `prompt`; `reference::Fingerprint` | reqwest, AWS' SDK (only `provider/bedrock`) |
+//! | `reach` | `telemetry` | |
 //! | `telemetry` | `config::LogConfig` | opentelemetry, tracing-subscriber |
 //!
 //! Two rooms are not in the first sketch of the house: `model` (a model's files: found, fetched, checked), because it
@@ -110,6 +111,7 @@ pub mod money;
 pub mod prompt;
 pub mod provider;
 pub mod publish;
+mod reach;
 pub mod reference;
 pub mod replay;
 pub mod routing;

@@ -114,6 +114,10 @@ pub enum CommandError {
         #[source]
         source: tonic::transport::Error,
     },
+    #[error("{} holds no certificate or key in PEM", .path.display())]
+    Pem { path: PathBuf },
+    #[error("the certificates or the key cannot be used")]
+    Tls(#[source] rustls::Error),
     #[error("the server at {url} has gone, and gave no answer")]
     Lost { url: String },
     #[error("{} ({:?})", .0.message(), .0.code())]

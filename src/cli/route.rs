@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::building::BuildBar;
 use super::policy_args::PolicyArgs;
 use super::progress::{ModelProgress, note};
-use super::tls::TlsArgs;
+use super::tls::{TlsArgs, url};
 use super::{CommandError, Exit, print};
 use crate::app::App;
 use crate::config::{self, Config};
@@ -159,17 +159,14 @@ async fn server(args: &RouteArgs, config: &Config) -> Result<Option<Server>, Com
     if args.local {
         return Ok(None);
     }
-    if let Some(address) = &args.server {
-        // The address as `semroute serve` prints it will do.
-        let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+    let url = url(args.server.as_deref(), config);
+    if args.server.is_some() {
         let failed = |source| CommandError::Server { url: url.clone(), source };
         let endpoint = Endpoint::from_shared(url.clone()).map_err(failed)?.connect_timeout(Duration::from_secs(5));
         let endpoint = args.tls.apply(endpoint)?;
         let channel = endpoint.connect().await.map_err(failed)?;
         return Ok(Some(Server { url, channel }));
     }
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{}", config.server.listen);
     let Ok(endpoint) = Endpoint::from_shared(url.clone()) else { return Ok(None) };
     let endpoint = args.tls.apply(endpoint)?;
     match endpoint.connect_timeout(CONNECT).connect().await {

@@ -13,6 +13,7 @@ use super::{CommandError, Exit};
 use crate::app::{App, import_new_sets, sets_in_files};
 use crate::config::Config;
 use crate::govern::AuthMode;
+use crate::govern::keys::{StoredKey, Words};
 use crate::grpc::BoundServer;
 use crate::http::{BoundHttp, Standing};
 use crate::publish::bring_up;
@@ -62,6 +63,7 @@ pub async fn run(args: ServeArgs, config: Config, export: Option<Export>) -> Res
     };
     app.start_tasks();
     standing.serve(app.live.clone(), app.metrics.clone());
+    outdated_keys(&app).await?.iter().for_each(|told| note(&format!("warning: {told}")));
     greet(&app, server.address(), probed_at, begun);
 
     tokio::select! {
@@ -144,6 +146,18 @@ fn dangling_names(app: &App) -> Vec<String> {
         }
     }
     names
+}
+
+/// Keys with words that nothing bears any more: what they allow has become less, in silence.
+async fn outdated_keys(app: &App) -> Result<Vec<String>, CommandError> {
+    let words = Words::read(&app.config.routing(), app.store.as_ref(), []).await?;
+    let keys = app.keys.store().list_keys().await?;
+    let outdated =
+        keys.iter().filter(|stored| stored.key.revoked_at.is_none()).flat_map(|StoredKey { key, .. }| {
+            let unknown = words.unknown(&key.terms).into_iter();
+            unknown.map(move |(field, what)| format!("key {} ({}): {field}: {what}", key.id, key.terms.name))
+        });
+    Ok(outdated.collect())
 }
 
 fn greet(app: &App, address: SocketAddr, probed_at: Option<SocketAddr>, begun: Instant) {

@@ -4,9 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::load::{Forecast, Load};
 
-/// Share of the forecast that is kept back, since it may be wrong: a tenth.
-const RESERVE: f64 = 0.1;
-
 /// Callers are not sent away for less, nor for more.
 const LEAST_RETRY: Duration = Duration::from_millis(10);
 const MOST_RETRY: Duration = Duration::from_secs(10);
@@ -27,22 +24,24 @@ pub(super) enum Refusal {
     Wait { wait: Duration, retry_after: Duration },
 }
 
-/// Whether a text of so many tokens may join the queue. While nothing is known about the rate everything may: the
+/// Whether a text of so many tokens may join the queue, and until when it should be embedded then, if that is known. While nothing is known about the rate everything may: the
 /// first pass tells, and until then the queue's capacity is the bound. So may what is alone: it delays nobody, and
 /// its pass corrects a rate that was thought to be too low for it.
-pub(super) fn admit(load: &Load, tokens: usize, terms: Terms, now: Instant) -> Result<(), Refusal> {
-    let Some(forecast) = load.forecast(tokens, now).filter(|forecast| !forecast.alone) else { return Ok(()) };
-    let Forecast { wait, finish, .. } = forecast;
+pub(super) fn admit(load: &Load, tokens: usize, terms: Terms, now: Instant) -> Result<Option<Duration>, Refusal> {
+    let Some(Forecast { wait, finish, alone }) = load.forecast(tokens, now) else { return Ok(None) };
+    if alone {
+        return Ok(Some(finish));
+    }
     if wait > terms.max_wait {
         return Err(Refusal::Wait { wait, retry_after: retry(wait - terms.max_wait) });
     }
-    let Some(deadline) = terms.deadline else { return Ok(()) };
+    let Some(deadline) = terms.deadline else { return Ok(Some(finish)) };
     let left = deadline.saturating_duration_since(now);
-    let needed = finish.mul_f64(1.0 + RESERVE);
+    let needed = finish.mul_f64(load.overrun());
     if needed > left {
         return Err(Refusal::Deadline { needed, left, retry_after: retry(needed - left) });
     }
-    Ok(())
+    Ok(Some(finish))
 }
 
 /// When to try again: not before the work that is in the way has been done.

@@ -10,17 +10,21 @@ pub trait Embedder: Send {
     /// One unit vector for each row of token ids. A row is never empty and never longer than the model's maximum.
     fn embed(&mut self, batch: &[&[u32]]) -> Result<Vec<Embedding>, EmbedError>;
 
-    /// Whether [`Self::embed_together`] is faster for one row of so many tokens.
-    fn spreads(&self, _tokens: usize) -> bool {
-        false
-    }
-
-    /// One row, on the cores of the other workers too, which are idle at the moment.
-    fn embed_together(&mut self, row: &[u32]) -> Result<Embedding, EmbedError> {
+    /// One row while nothing else is to be done: it may be spread over the cores of the other workers.
+    fn embed_single(&mut self, row: &[u32]) -> Result<Single, EmbedError> {
         let mut embeddings = self.embed(&[row])?;
         let found = embeddings.len();
-        embeddings.pop().ok_or(EmbedError::WrongCount { expected: 1, found })
+        let embedding = embeddings.pop().ok_or(EmbedError::WrongCount { expected: 1, found })?;
+        Ok(Single { embedding, spread: false })
     }
+}
+
+/// What became of a single row.
+#[derive(Debug)]
+pub struct Single {
+    pub embedding: Embedding,
+    /// Other cores helped: its time does not tell what a token costs one of them.
+    pub spread: bool,
 }
 
 impl Embedder for Encoder {

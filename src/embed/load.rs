@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::busy::Busy;
+use super::overrun::Overrun;
 use super::queue::Pace;
 use super::ratio::RunningRatio;
 
@@ -26,6 +27,7 @@ pub(super) struct Load {
     /// The same for tokens that were counted: only to be shown.
     counted_cost: RunningRatio,
     density: RunningRatio,
+    overrun: Overrun,
     limits: LoadLimits,
     waiting: Waiting,
     /// By worker: the pass under way.
@@ -84,6 +86,7 @@ impl Load {
             cost,
             counted_cost: cost,
             density: RunningRatio::new(DENSITY_MEMORY),
+            overrun: Overrun::new(),
             limits,
             waiting: Waiting::default(),
             passes: vec![None; workers],
@@ -148,6 +151,16 @@ impl Load {
         let alone = self.waiting.prompts == 0 && self.passes.iter().all(Option::is_none);
         let finish = wait + self.pass_time(tokens, self.waiting.tokens, cost);
         Some(Forecast { wait: seconds(wait), finish: seconds(finish), alone })
+    }
+
+    /// What was to be finished after `foretold` took so long, or will at least.
+    pub(super) fn took(&mut self, foretold: Duration, took: Duration) {
+        self.overrun.observe(foretold, took);
+    }
+
+    /// By how much a forecast has to be multiplied so that it is seldom exceeded.
+    pub(super) fn overrun(&self) -> f64 {
+        self.overrun.factor()
     }
 
     /// The time that a request takes whose turn has come, and which still counts as waiting, if that is longer than it

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::load::Load;
 use super::stats::{Counters, QueueStats};
@@ -59,14 +59,24 @@ impl Meter {
 pub(super) struct Charge {
     meter: Arc<Meter>,
     tokens: usize,
+    joined_at: Instant,
+    /// How long it should take from then on.
+    foretold: Option<Duration>,
     lifted: AtomicBool,
 }
 
 impl Charge {
     /// `load` is that of `meter`, locked: between the forecast and the joining nobody else may come.
-    pub(super) fn join(meter: &Arc<Meter>, load: &mut Load, tokens: usize) -> Self {
+    pub(super) fn join(
+        meter: &Arc<Meter>,
+        load: &mut Load,
+        tokens: usize,
+        foretold: Option<Duration>,
+        now: Instant,
+    ) -> Self {
         load.join(tokens);
-        Self { meter: Arc::clone(meter), tokens, lifted: AtomicBool::new(false) }
+        let (meter, lifted) = (Arc::clone(meter), AtomicBool::new(false));
+        Self { meter, tokens, joined_at: now, foretold, lifted }
     }
 
     pub(super) fn lift(&self) {
@@ -80,6 +90,13 @@ impl Charge {
     pub(super) fn lift_from(&self, load: &mut Load) {
         if !self.lifted.swap(true, Ordering::Relaxed) {
             load.leave(self.tokens);
+        }
+    }
+
+    /// The request is embedded at `finished`, or would be: forecasts learn from it. `load` is that of its meter, locked.
+    pub(super) fn finish(&self, load: &mut Load, finished: Instant) {
+        if let Some(foretold) = self.foretold {
+            load.took(foretold, finished.saturating_duration_since(self.joined_at));
         }
     }
 

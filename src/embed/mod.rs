@@ -12,6 +12,7 @@ mod error;
 mod excerpt;
 mod load;
 mod meter;
+mod overrun;
 mod pool;
 mod priority;
 mod queue;
@@ -28,7 +29,7 @@ mod worker;
 use std::time::Duration;
 
 pub use batch::BatchLimits;
-pub use embedder::Embedder;
+pub use embedder::{Embedder, Single};
 pub use embedding::Embedding;
 pub use error::EmbedError;
 pub use queue::{EmbedQueue, EmbedWorkers, Pace, QueueConfig};

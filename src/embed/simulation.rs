@@ -84,6 +84,7 @@ struct Caller {
     deadline: Option<Instant>,
     tokens: usize,
     estimate: usize,
+    foretold: Option<Duration>,
 }
 
 struct Running {
@@ -151,15 +152,17 @@ impl Simulation {
         let estimate = self.load.estimate(bytes as usize);
         let deadline = self.scene.patience.map(|patience| now + patience);
         let terms = Terms { deadline, max_wait: self.scene.max_wait };
-        if let Err(refusal) = admit(&self.load, estimate, terms, now) {
-            let (Refusal::Deadline { retry_after, .. } | Refusal::Wait { retry_after, .. }) = refusal;
-            let shortest = self.course.shortest_retry.map_or(retry_after, |shortest| shortest.min(retry_after));
-            self.course.shortest_retry = Some(shortest);
-            self.course.refused += 1;
-            return;
-        }
+        let foretold = match admit(&self.load, estimate, terms, now) {
+            Ok(foretold) => foretold,
+            Err(Refusal::Deadline { retry_after, .. } | Refusal::Wait { retry_after, .. }) => {
+                let shortest = self.course.shortest_retry.map_or(retry_after, |shortest| shortest.min(retry_after));
+                self.course.shortest_retry = Some(shortest);
+                self.course.refused += 1;
+                return;
+            }
+        };
         self.load.join(estimate);
-        self.queue.push_back(Caller { came: now, deadline, tokens, estimate });
+        self.queue.push_back(Caller { came: now, deadline, tokens, estimate, foretold });
         self.course.longest_queue = self.course.longest_queue.max(self.queue.len());
         if let Some(idle) = (0..WORKERS).find(|worker| self.running[*worker].is_none()) {
             self.begin(idle, now);
@@ -172,11 +175,11 @@ impl Simulation {
         while texts.len() < share {
             let Some(grown) = self.queue.front().and_then(|text| size.with(1, text.tokens, BATCH)) else { break };
             let Some(text) = self.queue.pop_front() else { break };
-            let too_late = text
-                .deadline
-                .is_some_and(|deadline| deadline <= now || self.load.too_late(text.estimate, deadline, now).is_some());
+            let needed = text.deadline.and_then(|deadline| self.load.too_late(text.estimate, deadline, now));
             self.load.leave(text.estimate);
-            if too_late {
+            if needed.is_some() || text.deadline.is_some_and(|deadline| deadline <= now) {
+                let took = now - text.came + needed.unwrap_or_default();
+                text.foretold.inspect(|foretold| self.load.took(*foretold, took));
                 self.course.expired += 1;
                 continue;
             }
@@ -210,6 +213,7 @@ impl Simulation {
         self.load.end(worker, began, true, ends);
         for text in texts {
             self.load.tokenised(text.tokens * BYTES_PER_TOKEN, text.tokens);
+            text.foretold.inspect(|foretold| self.load.took(*foretold, ends - text.came));
             let in_time = text.deadline.is_none_or(|deadline| ends <= deadline);
             *(if in_time { &mut self.course.good } else { &mut self.course.late }) += 1;
         }
@@ -234,7 +238,7 @@ fn goodput_holds_beyond_capacity_and_what_is_taken_in_is_done_in_time() {
             let course = run(scene);
             assert!(course.goodput(scene) > 0.9, "{demand}, {patience} ms: {} of {course:?}", course.goodput(scene));
             let taken = course.good + course.late + course.expired;
-            assert!((course.late + course.expired) * 50 < taken, "{demand}, {patience} ms: {course:?}");
+            assert!((course.late + course.expired) * 200 < taken, "{demand}, {patience} ms: {course:?}");
             assert!(course.shortest_retry >= Some(Duration::from_millis(10)), "{course:?}");
         }
     }

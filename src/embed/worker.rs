@@ -148,9 +148,10 @@ impl Worker {
         let Request { text, deadline, queued_at, reply, place, charge } = request;
         drop(place);
         let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), |charge| charge.tokens());
-        let reply = self.awaited(deadline, reply)?;
         let taken_at = Instant::now();
-        if let Some(error) = deadline.and_then(|deadline| self.would_expire(estimate, deadline, taken_at)) {
+        let late = deadline.and_then(|deadline| self.would_expire(estimate, deadline, taken_at, charge.as_deref()));
+        let reply = self.awaited(deadline, reply)?;
+        if let Some(error) = late {
             self.counters().refused_deadline.add(1);
             let _ = reply.send(Err(error));
             return None;
@@ -173,10 +174,17 @@ impl Worker {
         }
     }
 
-    /// The refusal of a request whose turn has come too late.
-    fn would_expire(&self, tokens: usize, deadline: Instant, now: Instant) -> Option<EmbedError> {
-        let load = self.meter.load();
+    /// The refusal of a request whose turn has come too late, which was not foreseen.
+    fn would_expire(
+        &self,
+        tokens: usize,
+        deadline: Instant,
+        now: Instant,
+        charge: Option<&Charge>,
+    ) -> Option<EmbedError> {
+        let mut load = self.meter.load();
         let needed = load.too_late(tokens, deadline, now)?;
+        charge.inspect(|charge| charge.finish(&mut load, now + needed));
         let left = deadline.saturating_duration_since(now);
         let retry_after = retry(load.drained_in(now).unwrap_or_default());
         Some(EmbedError::WouldExpire { needed, left, retry_after })
@@ -243,15 +251,19 @@ impl Worker {
         };
         let alone = self.begin(batch, tokens, since, begun);
         let single = match rows.as_slice() {
-            [row] if alone && self.embedder.spreads(row.len()) => Some(*row),
+            [row] if alone => Some(*row),
             _ => None,
         };
+        let mut spread = false;
         let compute = || match single {
-            Some(row) => self.embedder.embed_together(row).map(|embedding| vec![embedding]),
+            Some(row) => self.embedder.embed_single(row).map(|single| {
+                spread = single.spread;
+                vec![single.embedding]
+            }),
             None => self.embedder.embed(&rows),
         };
         let result = catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|_| Err(self.panicked("the forward pass")));
-        self.meter.load().end(self.number, since, result.is_ok() && single.is_none(), Instant::now());
+        self.end(batch, since, result.is_ok() && !spread);
         let embeddings = result?;
         if embeddings.len() != rows.len() {
             return Err(EmbedError::WrongCount { expected: rows.len(), found: embeddings.len() });
@@ -273,6 +285,13 @@ impl Worker {
         batch.iter().filter_map(|taken| taken.charge.as_ref()).for_each(|charge| charge.lift_from(&mut load));
         load.begin(self.number, tokens, since, begun);
         load.is_alone(self.number)
+    }
+
+    /// `telling`: as for [`Load::end`].
+    fn end(&self, batch: &[Taken], since: Instant, telling: bool) {
+        let (mut load, now) = (self.meter.load(), Instant::now());
+        load.end(self.number, since, telling, now);
+        batch.iter().filter_map(|taken| taken.charge.as_ref()).for_each(|charge| charge.finish(&mut load, now));
     }
 
     fn answer(&self, taken: Taken, embedding: Embedding, begun: Instant, computed: Duration) {

@@ -11,6 +11,7 @@ use tonic::codegen::http::{Request, Response, header};
 use tower::{Layer, Service};
 
 use super::access::{Access, access};
+use super::ending::Ending;
 use super::status;
 use crate::govern::{AuthMode, Caller, Keys};
 
@@ -75,12 +76,14 @@ where
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
         request.extensions_mut().insert(caller.clone());
+        let ending = Ending::of(request.extensions());
         let answer = self.inner.call(request);
+        let key_ended = async move { ending.set(status::unauthenticated(caller.ended().await)) };
         Box::pin(async move {
             tokio::select! {
                 biased;
                 answer = answer => answer,
-                why = caller.ended() => Ok(status::unauthenticated(why).into_http()),
+                status = key_ended => Ok(status.into_http()),
             }
         })
     }

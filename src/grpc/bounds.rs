@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 
 use super::counted::{Counted, Watched, counted};
 use super::deadline::Deadline;
+use super::ending::Ending;
 use super::status;
 use super::traced::Traced;
 use crate::metrics::Calls;
@@ -62,15 +63,24 @@ where
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
+        let ending = Ending::default();
+        request.extensions_mut().insert(ending.clone());
         let answer = traced.around(self.inner.call(request));
         let cut_off = self.bounds.cut_off.clone();
+        let outside = async move {
+            let status = tokio::select! {
+                biased;
+                status = overdue(deadline) => status,
+                () = cut_off.cancelled() => status::shutting_down(),
+            };
+            ending.set(status)
+        };
         Box::pin(async move {
             // In this order: an answer that is there is never thrown away.
             let answer = tokio::select! {
                 biased;
                 answer = answer => answer?,
-                status = overdue(deadline) => status.into_http(),
-                () = cut_off.cancelled() => status::shutting_down().into_http(),
+                status = outside => status.into_http(),
             };
             Ok(counted(Watched { call, traced }, answer))
         })

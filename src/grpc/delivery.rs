@@ -14,57 +14,81 @@ use tokio_util::task::TaskTracker;
 use tonic::Status;
 use tracing::Instrument;
 
+use super::ending::Ending;
 use super::govern::Place;
-use super::pb;
 use super::status;
 use crate::govern::Caller;
 use crate::telemetry::step;
 
-pub(super) type Event = Result<pb::CompleteEvent, Status>;
-
 /// The events themselves end at the deadline with a status that says more than ours: they have this long for it.
 const LATE: Duration = Duration::from_millis(500);
 
-/// What ends a delivery early, and what it holds.
-pub(super) struct Terms {
-    pub(super) until: Instant,
+/// Delivers streams. Clone it freely.
+#[derive(Clone)]
+pub(super) struct Courier {
+    pub(super) tasks: TaskTracker,
+    /// Ends the streams that are still under way when the drain time is over.
     pub(super) cut_off: CancellationToken,
-    pub(super) place: Place,
-    /// The stream does not outlive his key.
-    pub(super) caller: Caller,
 }
 
-/// Starts at once. At most two events are read ahead; dropping the result drops `events`.
-pub(super) fn deliver(
-    events: impl Stream<Item = Event> + Send + 'static,
-    terms: Terms,
-    tasks: &TaskTracker,
-) -> impl Stream<Item = Event> + Send + 'static {
-    // In boxes: a channel has room for 32 messages whatever its capacity, and these may have half a kilobyte each.
-    let (sender, receiver) = mpsc::channel::<Box<Event>>(1);
-    let (ended, end) = oneshot::channel();
-    // What a task moves about within itself it has room for several times.
-    let mut events = Box::pin(events);
-    let delivering = async move {
-        let Terms { until, cut_off, place: _place, caller } = terms;
-        let forward = async {
-            while let Some(event) = events.next().await {
-                if sender.send(Box::new(event)).await.is_err() {
-                    return;
+/// What ends a delivery early, and what it holds.
+pub(super) struct Terms {
+    /// `None`: the caller set no deadline, and needs none.
+    pub(super) until: Option<Instant>,
+    /// The stream does not outlive his key.
+    pub(super) caller: Caller,
+    /// Told how we ended the stream, before it is dropped.
+    pub(super) ending: Ending,
+    pub(super) place: Option<Place>,
+}
+
+impl Courier {
+    /// Starts at once. At most two events are read ahead; dropping the result drops `events`.
+    pub(super) fn deliver<T: Send + 'static>(
+        &self,
+        events: impl Stream<Item = Result<T, Status>> + Send + 'static,
+        terms: Terms,
+    ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
+        // In boxes: a channel has room for 32 messages whatever its capacity, and these may have half a kilobyte each.
+        let (sender, receiver) = mpsc::channel::<Box<Result<T, Status>>>(1);
+        let (ended, end) = oneshot::channel();
+        // What a task moves about within itself it has room for several times.
+        let mut events = Box::pin(events);
+        let cut_off = self.cut_off.clone();
+        let delivering = async move {
+            let Terms { until, caller, ending, place: _place } = terms;
+            let forward = async {
+                while let Some(event) = events.next().await {
+                    if sender.send(Box::new(event)).await.is_err() {
+                        return;
+                    }
                 }
-            }
+            };
+            let outside = async {
+                ending.set(tokio::select! {
+                    () = overdue(until) => status::deadline("the answer was on its way"),
+                    () = cut_off.cancelled() => status::shutting_down(),
+                    why = caller.ended() => status::unauthenticated(why),
+                })
+            };
+            let status = tokio::select! {
+                () = forward => return,
+                () = sender.closed() => return,
+                status = outside => status,
+            };
+            // The caller may have gone meanwhile.
+            let _ = ended.send(status);
         };
-        let status = tokio::select! {
-            () = forward => return,
-            () = sender.closed() => return,
-            () = tokio::time::sleep_until((until + LATE).into()) => status::deadline("the answer was not being read"),
-            () = cut_off.cancelled() => status::shutting_down(),
-            why = caller.ended() => status::unauthenticated(why),
-        };
-        // The caller may have gone meanwhile.
-        let _ = ended.send(status);
-    };
-    tasks.spawn(delivering.instrument(step!("deliver")).in_current_span());
-    let last = stream::once(end).filter_map(|end| std::future::ready(end.ok().map(Err)));
-    ReceiverStream::new(receiver).map(|event| *event).chain(last)
+        self.tasks.spawn(delivering.instrument(step!("deliver")).in_current_span());
+        let last = stream::once(end).filter_map(|end| std::future::ready(end.ok().map(Err)));
+        ReceiverStream::new(receiver).map(|event| *event).chain(last)
+    }
+}
+
+/// Never, without a deadline.
+async fn overdue(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until((until + LATE).into()).await,
+        None => std::future::pending().await,
+    }
 }

@@ -13,7 +13,7 @@ use crate::dispatch::{Observer, Outcome};
 use crate::govern::Caller;
 use crate::provider::{Capability, ChatRequest};
 use crate::reference::TargetName;
-use crate::routing::{DataPolicy, RoutingTable};
+use crate::routing::{DataPolicy, Known, RoutingTable};
 
 /// What a decision is to be planned for.
 pub(super) struct Errand<'a> {
@@ -25,10 +25,16 @@ pub(super) struct Errand<'a> {
 }
 
 /// The policies of the request and of its caller both hold.
-pub(super) fn add_policy(classification: &mut Classification, caller: &Caller) {
-    if let Some(policy) = caller.policy() {
-        classification.policy = classification.policy.and(policy);
+///
+/// # Errors
+/// FAILED_PRECONDITION if what the caller's policy denies is known no more.
+pub(super) fn add_policy(classification: &mut Classification, caller: &Caller, known: &Known) -> Result<(), Status> {
+    let Some(policy) = caller.policy() else { return Ok(()) };
+    if let Some(provider) = known.denied_in_vain(policy) {
+        return Err(status::outdated_key(provider));
     }
+    classification.policy = classification.policy.and(policy);
+    Ok(())
 }
 
 /// Ends with the deadline: counting the tokens of a long prompt takes a while, and others may be before it.

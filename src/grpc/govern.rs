@@ -1,7 +1,8 @@
 //! What the caller's key means for a call: a place among its calls, what it may use, and what a completion takes of its
 //! limits.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,11 +13,12 @@ use super::admission::Admission;
 use super::status;
 use crate::classify::Decision;
 use crate::dispatch::{Account, Attempt, Outcome};
-use crate::govern::keys::{Amount, Entered, assumed_cost};
+use crate::govern::keys::{Amount, Entered};
 use crate::govern::{Caller, Estimate, Keys, Reservation};
 use crate::metrics::Metrics;
 use crate::money::Money;
 use crate::provider::ChatRequest;
+use crate::reference::TargetName;
 use crate::routing::Plan;
 
 /// A place among the calls under way, of all callers and of this one. Free again when it is dropped.
@@ -31,6 +33,28 @@ pub(super) struct Door {
     pub(super) admission: Admission,
     pub(super) keys: Keys,
     pub(super) metrics: Metrics,
+    pub(super) thinkers: Thinkers,
+}
+
+/// Targets whose models have reported thoughts: there may be more of them than is ever seen of an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Thinkers(Arc<Mutex<HashSet<TargetName>>>);
+
+impl Thinkers {
+    fn note(&self, attempts: &[Attempt]) {
+        let thought = |attempt: &&Attempt| attempt.usage.is_some_and(|usage| usage.reasoning_tokens > 0);
+        for attempt in attempts.iter().filter(thought) {
+            self.lock().insert(attempt.target.clone());
+        }
+    }
+
+    fn have(&self, target: &TargetName) -> bool {
+        self.lock().contains(target)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<TargetName>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Door {
@@ -57,7 +81,9 @@ impl Door {
             estimate = estimate.twice();
         }
         let reservation = self.keys.ledger().reserve(caller, estimate).map_err(|why| status::refused(&why))?;
-        Ok(Meter { reservation: Some(reservation), keys: self.keys.clone(), account: None })
+        let (keys, thinkers) = (self.keys.clone(), self.thinkers.clone());
+        let asked_to_think = chat.asks_to_think();
+        Ok(Meter { reservation: Some(reservation), keys, thinkers, asked_to_think, account: None })
     }
 
     /// Limits an answer that nobody has limited to what is reserved for one, if the caller's tokens or money are limited.
@@ -124,6 +150,8 @@ pub(super) fn check_route(caller: &Caller, decision: &Decision) -> Result<(), St
 pub(super) struct Meter {
     reservation: Option<Reservation>,
     keys: Keys,
+    thinkers: Thinkers,
+    asked_to_think: bool,
     account: Option<Account>,
 }
 
@@ -141,31 +169,53 @@ impl Drop for Meter {
     fn drop(&mut self) {
         let (Some(reservation), Some(account)) = (self.reservation.take(), self.account.take()) else { return };
         let reserved = reservation.reserved();
-        let taken = taken(&account.attempts(), reserved, |attempt| assumed_cost(attempt, self.keys.config()));
+        let attempts = account.attempts();
+        self.thinkers.note(&attempts);
+        let config = self.keys.config();
+        let rules = Rules {
+            reserved,
+            // Of an attempt whose target has none.
+            price: |attempt: &Attempt| Some(config.prices(&attempt.provider, None)?.cost(attempt.usage?)),
+            thinks: |attempt: &Attempt| self.asked_to_think || self.thinkers.have(&attempt.target),
+        };
+        let taken = rules.taken(&attempts);
         reservation.settle(taken.money, taken.tokens);
     }
 }
 
-/// What a dispatch took. An attempt of which that is not known is taken to be what was reserved for one; of one that was
-/// cut off before any of its answer was seen the estimate is too low, since what was written then is not in it.
-/// `price`: of an attempt whose target has none.
-fn taken(attempts: &[Attempt], reserved: Amount, price: impl Fn(&Attempt) -> Option<Money>) -> Amount {
-    attempts.iter().fold(Amount::default(), |sum, attempt| {
+/// How what a dispatch took is reckoned.
+struct Rules<P, T> {
+    /// For one attempt.
+    reserved: Amount,
+    price: P,
+    /// Whether an attempt's model may have thought unseen.
+    thinks: T,
+}
+
+impl<P: Fn(&Attempt) -> Option<Money>, T: Fn(&Attempt) -> bool> Rules<P, T> {
+    /// An attempt of which it is not known is taken to be what was reserved for one. So is one that was cut off before
+    /// any of its answer was seen, or whose model thinks: what was written then is not in the estimate.
+    fn taken(&self, attempts: &[Attempt]) -> Amount {
+        attempts.iter().map(|attempt| self.of(attempt)).fold(Amount::default(), |sum, amount| Amount {
+            money: sum.money + amount.money,
+            tokens: sum.tokens.saturating_add(amount.tokens),
+        })
+    }
+
+    fn of(&self, attempt: &Attempt) -> Amount {
         let unpaid = may_be_unpaid(attempt) && attempt.usage.is_none();
-        let least = if unpaid { Amount::default() } else { reserved };
+        let least = if unpaid { Amount::default() } else { self.reserved };
         let tokens = attempt.usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
         let known = Amount {
-            money: attempt.cost.or_else(|| price(attempt)).unwrap_or(least.money),
+            money: attempt.cost.or_else(|| (self.price)(attempt)).unwrap_or(least.money),
             tokens: tokens.unwrap_or(least.tokens),
         };
-        let blind = attempt.usage_is_estimated && attempt.first_text.is_none();
-        let amount = if blind {
-            Amount { money: known.money.max(least.money), tokens: known.tokens.max(least.tokens) }
-        } else {
-            known
-        };
-        Amount { money: sum.money + amount.money, tokens: sum.tokens.saturating_add(amount.tokens) }
-    })
+        let blind = attempt.usage_is_estimated && (attempt.first_text.is_none() || (self.thinks)(attempt));
+        if !blind {
+            return known;
+        }
+        Amount { money: known.money.max(least.money), tokens: known.tokens.max(least.tokens) }
+    }
 }
 
 /// Whether nothing is paid for an attempt if nothing is known of what it took: the provider refused it or was not
@@ -186,7 +236,6 @@ mod tests {
 
     use super::*;
     use crate::provider::Usage;
-    use crate::reference::TargetName;
 
     fn attempt(outcome: Outcome) -> Attempt {
         Attempt {
@@ -217,7 +266,8 @@ mod tests {
     fn every_attempt_counts_and_what_is_not_known_counts_as_it_was_reserved() {
         let reserved = Amount { money: Money(1_000), tokens: 100 };
         let check = |attempts: &[Attempt], money: u64, tokens: u64| {
-            let taken = taken(attempts, reserved, |attempt| Some(Money(attempt.usage?.output_tokens * 10)));
+            let price = |attempt: &Attempt| Some(Money(attempt.usage?.output_tokens * 10));
+            let taken = Rules { reserved, price, thinks: |_: &Attempt| false }.taken(attempts);
             assert_eq!(taken, Amount { money: Money(money), tokens }, "{attempts:?}");
         };
         let answered = || Attempt { usage: Some(Usage::new(3, 2)), ..attempt(Outcome::Ok) };
@@ -241,5 +291,31 @@ mod tests {
         };
         check(std::slice::from_ref(&cut_off), 1_000, 100);
         check(&[Attempt { first_text: Some(Duration::ZERO), ..cut_off }], 7, 10);
+    }
+
+    #[test]
+    fn a_stream_that_was_cut_off_is_not_cheap_if_its_model_thinks() {
+        let reserved = Amount { money: Money(1_000), tokens: 100 };
+        let whole = |reasoning_tokens: u64| Attempt {
+            usage: Some(Usage { reasoning_tokens, ..Usage::new(9, 9) }),
+            cost: Some(Money(70)),
+            ..attempt(Outcome::Ok)
+        };
+        let cut_off = Attempt {
+            usage_is_estimated: true,
+            first_text: Some(Duration::ZERO),
+            outcome: Outcome::Cancelled,
+            ..whole(0)
+        };
+        let thinkers = Thinkers::default();
+        let taken = |attempts: &[Attempt]| {
+            thinkers.note(attempts);
+            let thinks = |attempt: &Attempt| thinkers.have(&attempt.target);
+            Rules { reserved, price: |_: &Attempt| None, thinks }.taken(attempts).money
+        };
+        assert_eq!(taken(&[whole(0)]), Money(70));
+        assert_eq!(taken(std::slice::from_ref(&cut_off)), Money(70));
+        assert_eq!(taken(&[whole(5)]), Money(70), "what is reported is believed");
+        assert_eq!(taken(&[cut_off]), Money(1_000));
     }
 }

@@ -8,7 +8,6 @@ use futures_util::{Stream, StreamExt, stream};
 use tonic::Status;
 
 use super::convert;
-use super::delivery::Event;
 use super::govern::Meter;
 use super::pb;
 use super::record::Recording;
@@ -17,6 +16,8 @@ use crate::classify::Decision;
 use crate::dispatch::{Dispatch, DispatchEvent, DispatchStream};
 use crate::money::Currency;
 use crate::routing::Pending;
+
+type Event = Result<pb::CompleteEvent, Status>;
 
 pub(super) struct Journey {
     dispatch: Dispatch,

@@ -1,5 +1,6 @@
 //! KeyService: gives out keys, and takes them back. Secrets are told in the answer that makes them and nowhere else.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tonic::{Request, Response, Status};
@@ -9,29 +10,51 @@ use super::violation::{Violations, field};
 use super::{pb, status};
 use crate::govern::Keys;
 use crate::govern::keys::{
-    KeyError, KeyId, KeySecret, KeyTerms, StoredKey, VirtualKey, change, create, revoke, rotate,
+    KeyError, KeyId, KeySecret, KeyStore, KeyTerms, StoredKey, VirtualKey, Words, change, create, revoke, rotate,
 };
+use crate::reference::Store;
+use crate::routing::RoutingConfig;
 
-pub struct KeyService(Keys);
+/// What the service works with.
+pub(super) struct KeyParts {
+    pub(super) keys: Keys,
+    pub(super) routing: RoutingConfig,
+    pub(super) store: Arc<dyn Store>,
+}
+
+pub struct KeyService(KeyParts);
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl KeyService {
-    pub fn new(keys: Keys) -> Self {
-        Self(keys)
+    pub(super) fn new(parts: KeyParts) -> Self {
+        Self(parts)
+    }
+
+    /// What keys may name at present.
+    async fn words(&self) -> Result<Words, Status> {
+        Words::read(&self.0.routing, self.0.store.as_ref(), []).await.map_err(|error| status::from_store(&error))
+    }
+
+    fn store(&self) -> &dyn KeyStore {
+        self.0.keys.store().as_ref()
     }
 
     /// The keys with what they have spent. This server knows of the change from here on.
     async fn told(&self, keys: Vec<VirtualKey>) -> Result<Vec<pb::Key>, Status> {
-        self.0.refresh().await.map_err(|error| status::from_store(&error))?;
+        self.0.keys.refresh().await.map_err(|error| status::from_store(&error))?;
+        let words = self.words().await?;
         let ids: Vec<KeyId> = keys.iter().map(|key| key.id.clone()).collect();
-        let today = self.0.ledger().today();
-        let totals =
-            self.0.store().journal_spend(&[], &ids, today).await.map_err(|error| status::from_store(&error))?;
-        let told = keys.into_iter().zip(totals).map(|(key, spent)| pb::Key {
-            spent_today: Some(spent.of_day.into()),
-            spent_this_month: Some(spent.of_month.into()),
-            ..key.into()
+        let today = self.0.keys.ledger().today();
+        let totals = self.store().journal_spend(&[], &ids, today).await.map_err(|error| status::from_store(&error))?;
+        let told = keys.into_iter().zip(totals).map(|(key, spent)| {
+            let unknown = words.unknown(&key.terms).into_iter().map(|(field, what)| format!("{field}: {what}"));
+            pb::Key {
+                spent_today: Some(spent.of_day.into()),
+                spent_this_month: Some(spent.of_month.into()),
+                unknown: unknown.collect(),
+                ..key.into()
+            }
         });
         Ok(told.collect())
     }
@@ -54,18 +77,19 @@ impl pb::key_service_server::KeyService for KeyService {
     async fn create_key(&self, request: Request<pb::CreateKeyRequest>) -> Answer<pb::KeyWithSecret> {
         let terms = request.into_inner().terms.ok_or_else(|| field("terms", "is missing"))?;
         let terms = key_terms(terms)?;
-        self.with_secret(create(self.0.store().as_ref(), terms, now()).await).await
+        let words = self.words().await?;
+        self.with_secret(create(self.store(), &words, terms, now()).await).await
     }
 
     async fn list_keys(&self, _: Request<pb::ListKeysRequest>) -> Answer<pb::ListKeysResponse> {
-        let stored = self.0.store().list_keys().await.map_err(|error| status::from_store(&error))?;
+        let stored = self.store().list_keys().await.map_err(|error| status::from_store(&error))?;
         let keys = stored.into_iter().map(|StoredKey { key, .. }| key).collect();
         Ok(Response::new(pb::ListKeysResponse { keys: self.told(keys).await? }))
     }
 
     async fn get_key(&self, request: Request<pb::GetKeyRequest>) -> Answer<pb::Key> {
         let id = id(&request.get_ref().id)?;
-        let stored = self.0.store().get_key(&id).await.map_err(|error| status::from_store(&error))?;
+        let stored = self.store().get_key(&id).await.map_err(|error| status::from_store(&error))?;
         let key = stored.map(|stored| stored.key).ok_or(KeyError::Unknown(id));
         self.one(key).await.map(Response::new)
     }
@@ -75,18 +99,19 @@ impl pb::key_service_server::KeyService for KeyService {
         let id = id(&request.id)?;
         let mask = Mask::new(request.mask)?;
         let terms = key_terms(request.terms.unwrap_or_default())?;
-        let changed = change(self.0.store().as_ref(), &id, |present| mask.apply(present, &terms)).await;
+        let words = self.words().await?;
+        let changed = change(self.store(), &words, &id, |present| mask.apply(present, &terms)).await;
         self.one(changed).await.map(Response::new)
     }
 
     async fn rotate_key(&self, request: Request<pb::RotateKeyRequest>) -> Answer<pb::KeyWithSecret> {
         let id = id(&request.get_ref().id)?;
-        self.with_secret(rotate(self.0.store().as_ref(), &id).await).await
+        self.with_secret(rotate(self.store(), &id).await).await
     }
 
     async fn revoke_key(&self, request: Request<pb::RevokeKeyRequest>) -> Answer<pb::Key> {
         let id = id(&request.get_ref().id)?;
-        let revoked = revoke(self.0.store().as_ref(), &id, now()).await;
+        let revoked = revoke(self.store(), &id, now()).await;
         self.one(revoked).await.map(Response::new)
     }
 }

@@ -10,6 +10,7 @@ mod convert;
 mod counted;
 mod deadline;
 mod delivery;
+mod ending;
 mod errand;
 mod govern;
 mod journey;

@@ -1,7 +1,7 @@
 //! Puts the entries of the audit log together: what was asked, decided, tried and answered.
 //!
-//! An entry is written before the answer, or the last event of a stream, leaves. A request whose caller goes away is
-//! recorded too, by a task of its own, with what had been tried by then.
+//! An entry is written before the answer, or the last event of a stream, leaves. A request whose caller goes away, or
+//! that is ended from outside, is recorded too, by a task of its own, with what had been tried by then.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 use tonic_types::StatusExt;
 
+use super::ending::Ending;
 use super::status;
 use crate::classify::Decision;
 use crate::dispatch::{Account, Attempt, Outcome, Passed};
@@ -27,7 +28,7 @@ const MAX_WORD_CHARS: usize = 128;
 /// Most refused targets that are listed.
 const MAX_REFUSED: usize = 64;
 
-/// The record of one request, under way. Dropped before its end, its caller has gone.
+/// The record of one request, under way. Dropped before its end, it was ended from outside, or its caller has gone.
 pub(super) struct Recording(Option<Draft>);
 
 struct Draft {
@@ -35,6 +36,7 @@ struct Draft {
     tasks: TaskTracker,
     began: Instant,
     account: Option<Account>,
+    ending: Ending,
     entry: Box<Entry>,
 }
 
@@ -59,7 +61,14 @@ impl Recording {
         let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).map(word);
         let entry = Box::new(Entry { method, request_id, ..Entry::default() });
         let (audit, tasks, began) = (audit.clone(), tasks.clone(), Instant::now());
-        Ok(Self(Some(Draft { audit, tasks, began, account: None, entry })))
+        Ok(Self(Some(Draft { audit, tasks, began, account: None, ending: Ending::default(), entry })))
+    }
+
+    /// What is recorded if the request is dropped before its end.
+    pub(super) fn ended_by(&mut self, ending: Ending) {
+        if let Some(draft) = &mut self.0 {
+            draft.ending = ending;
+        }
     }
 
     pub(super) fn called_by(&mut self, caller: &Caller) {
@@ -122,9 +131,7 @@ impl Recording {
     /// That of the request; or UNAVAILABLE where the entry is required and could not be written.
     pub(super) async fn end<T>(mut self, answer: Result<T, Status>) -> Result<T, Status> {
         let Some(mut draft) = self.0.take() else { return answer };
-        draft.entry.code = name(answer.as_ref().err()).to_owned();
-        let info = answer.as_ref().err().and_then(|status| status.get_details_error_info());
-        draft.entry.reason = info.map(|info| info.reason).filter(|reason| !reason.is_empty());
+        draft.tell(answer.as_ref().err());
         draft.read_account();
         let (audit, entry) = (draft.audit, draft.entry);
         let recorded = match audit.offer(entry) {
@@ -141,6 +148,13 @@ impl Recording {
 }
 
 impl Draft {
+    /// How the request ended.
+    fn tell(&mut self, status: Option<&Status>) {
+        self.entry.code = name(status).to_owned();
+        let info = status.and_then(|status| status.get_details_error_info());
+        self.entry.reason = info.map(|info| info.reason).filter(|reason| !reason.is_empty());
+    }
+
     /// What the dispatch has done by now.
     fn read_account(&mut self) {
         if let Some(account) = &self.account {
@@ -157,11 +171,13 @@ impl Drop for Recording {
         // Without a runtime the process is at its end.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         draft.read_account();
-        draft.entry.code = "CANCELLED".to_owned();
+        let gone = Status::cancelled("");
+        let ending = draft.ending.clone();
+        draft.tell(Some(ending.status().unwrap_or(&gone)));
         let (audit, entry) = (draft.audit, draft.entry);
         let recorded = async move {
             if let Err(error) = audit.record(*entry).await {
-                tracing::error!(%error, "a request whose caller had gone was not recorded");
+                tracing::error!(%error, "a request that had been ended was not recorded");
             }
         };
         draft.tasks.spawn_on(recorded, &runtime);

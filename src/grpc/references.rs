@@ -7,10 +7,12 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::convert;
-use super::pb;
-use super::status::{from_build, from_store};
+use super::delivery::{Courier, Terms};
+use super::ending::Ending;
+use super::status::{self, from_build, from_store};
 use super::violation::{Violations, field, name};
+use super::{convert, deadline, pb};
+use crate::govern::Caller;
 use crate::learn::Learning;
 use crate::publish::{BuildRequest, LiveSets, Operations, report_of};
 use crate::reference::{
@@ -26,24 +28,28 @@ const MAX_PAGE: u32 = 1_000;
 /// A page ends early after so many bytes of text: gRPC clients take no message above 4 MiB unless they are told to.
 const PAGE_BYTES: usize = 2 << 20;
 
-pub struct ReferenceService {
-    store: Arc<dyn Store>,
-    live: LiveSets,
-    operations: Operations,
-    learning: Learning,
+/// What the service works with.
+pub(super) struct ReferenceParts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) live: LiveSets,
+    pub(super) operations: Operations,
+    pub(super) learning: Learning,
+    pub(super) courier: Courier,
 }
+
+pub struct ReferenceService(ReferenceParts);
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl ReferenceService {
-    pub fn new(store: Arc<dyn Store>, live: LiveSets, operations: Operations, learning: Learning) -> Self {
-        Self { store, live, operations, learning }
+    pub(super) fn new(parts: ReferenceParts) -> Self {
+        Self(parts)
     }
 
     /// A set's default route must be a route of its draft. Publish looks again: it may be deleted in between.
     async fn expect_default_route(&self, edit: &SetEdit) -> Result<(), Status> {
         let Fallback::DefaultRoute(route) = &edit.policy.fallback else { return Ok(()) };
-        match self.store.get_route(&edit.name, route).await {
+        match self.0.store.get_route(&edit.name, route).await {
             Ok(_) => Ok(()),
             Err(StoreError::UnknownSet { set } | StoreError::UnknownRoute { set, .. }) => {
                 Err(field("set.policy.default_route", format!("route {route} does not exist in reference set {set}")))
@@ -55,7 +61,7 @@ impl ReferenceService {
     /// Serves at once what the store now says, and not only when it is asked the next time. The write has happened, so
     /// a failure is no longer the caller's: the next round meets it again and tells.
     async fn follow_now(&self) {
-        if let Err(error) = self.live.refresh().await {
+        if let Err(error) = self.0.live.refresh().await {
             tracing::debug!(%error, "what was written is not served yet");
         }
     }
@@ -69,17 +75,17 @@ impl ReferenceService {
     ) -> Answer<pb::Proposal> {
         let set = set_name("set", set)?;
         let precondition = convert::precondition(expected);
-        Ok(Response::new(self.learning.settle(&set, id, settlement, precondition).await.or_status()?.into()))
+        Ok(Response::new(self.0.learning.settle(&set, id, settlement, precondition).await.or_status()?.into()))
     }
 
     /// Creates the routes of `prompts` that do not exist yet; returns their names.
     async fn create_missing_routes(&self, set: &SetName, edits: &[PromptEdit]) -> Result<Vec<String>, Status> {
         let known: HashSet<RouteName> =
-            self.store.list_routes(set).await.or_status()?.into_iter().map(|route| route.name).collect();
+            self.0.store.list_routes(set).await.or_status()?.into_iter().map(|route| route.name).collect();
         let wanted: BTreeSet<&RouteName> = edits.iter().map(|edit| &edit.route).collect();
         let mut created = Vec::new();
         for route in wanted.into_iter().filter(|route| !known.contains(*route)) {
-            self.store.upsert_route(set, &Route::named(route.clone()), Precondition::None).await.or_status()?;
+            self.0.store.upsert_route(set, &Route::named(route.clone()), Precondition::None).await.or_status()?;
             created.push(route.to_string());
         }
         Ok(created)
@@ -89,13 +95,13 @@ impl ReferenceService {
 #[tonic::async_trait]
 impl pb::reference_service_server::ReferenceService for ReferenceService {
     async fn list_sets(&self, _: Request<pb::ListSetsRequest>) -> Answer<pb::ListSetsResponse> {
-        let sets = self.store.list_sets().await.or_status()?;
+        let sets = self.0.store.list_sets().await.or_status()?;
         Ok(Response::new(pb::ListSetsResponse { sets: sets.into_iter().map(Into::into).collect() }))
     }
 
     async fn get_set(&self, request: Request<pb::GetSetRequest>) -> Answer<pb::ReferenceSet> {
         let set = set_name("name", &request.get_ref().name)?;
-        Ok(Response::new(self.store.get_set(&set).await.or_status()?.into()))
+        Ok(Response::new(self.0.store.get_set(&set).await.or_status()?.into()))
     }
 
     async fn upsert_set(&self, request: Request<pb::UpsertSetRequest>) -> Answer<pb::ReferenceSet> {
@@ -106,7 +112,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let mut edit = violations.finish(edit)?;
         let mut precondition = convert::precondition(request.expected_revision);
         if !mask.is_whole() {
-            let present = self.store.get_set(&edit.name).await.or_status()?;
+            let present = self.0.store.get_set(&edit.name).await.or_status()?;
             mask.keep_unnamed(&mut edit, &present);
             // What was read must still stand when it is written back.
             if precondition == Precondition::None {
@@ -116,20 +122,20 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         if mask.policy {
             self.expect_default_route(&edit).await?;
         }
-        Ok(Response::new(self.store.upsert_set(&edit, precondition).await.or_status()?.into()))
+        Ok(Response::new(self.0.store.upsert_set(&edit, precondition).await.or_status()?.into()))
     }
 
     async fn delete_set(&self, request: Request<pb::DeleteSetRequest>) -> Answer<pb::DeleteSetResponse> {
         let request = request.into_inner();
         let set = set_name("name", &request.name)?;
-        self.store.delete_set(&set, convert::precondition(request.expected_revision)).await.or_status()?;
+        self.0.store.delete_set(&set, convert::precondition(request.expected_revision)).await.or_status()?;
         self.follow_now().await;
         Ok(Response::new(pb::DeleteSetResponse {}))
     }
 
     async fn list_routes(&self, request: Request<pb::ListRoutesRequest>) -> Answer<pb::ListRoutesResponse> {
         let set = set_name("set", &request.get_ref().set)?;
-        let routes = self.store.list_routes(&set).await.or_status()?;
+        let routes = self.0.store.list_routes(&set).await.or_status()?;
         Ok(Response::new(pb::ListRoutesResponse { routes: routes.into_iter().map(Into::into).collect() }))
     }
 
@@ -140,7 +146,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let route = convert::route(&mut violations, request.route);
         let (set, route) = violations.finish(set.zip(route))?;
         let precondition = convert::precondition(request.expected_revision);
-        Ok(Response::new(self.store.upsert_route(&set, &route, precondition).await.or_status()?.into()))
+        Ok(Response::new(self.0.store.upsert_route(&set, &route, precondition).await.or_status()?.into()))
     }
 
     async fn delete_route(&self, request: Request<pb::DeleteRouteRequest>) -> Answer<pb::DeleteRouteResponse> {
@@ -150,7 +156,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let route = name(&mut violations, "name", &request.name, RouteName::new);
         let (set, route) = violations.finish(set.zip(route))?;
         let precondition = convert::precondition(request.expected_revision);
-        self.store.delete_route(&set, &route, request.with_prompts, precondition).await.or_status()?;
+        self.0.store.delete_route(&set, &route, request.with_prompts, precondition).await.or_status()?;
         Ok(Response::new(pb::DeleteRouteResponse {}))
     }
 
@@ -170,7 +176,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         }
         let set = violations.finish(set)?;
         let limit = if request.page_size == 0 { DEFAULT_PAGE } else { request.page_size };
-        let prompts = self.store.list_prompts(&set, &PromptFilter { route, after, limit }).await.or_status()?;
+        let prompts = self.0.store.list_prompts(&set, &PromptFilter { route, after, limit }).await.or_status()?;
         Ok(Response::new(page(prompts, limit)))
     }
 
@@ -183,7 +189,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let set = name(&mut violations, "set", &request.set, SetName::new);
         let id = name(&mut violations, "id", &request.id, ReferenceId::new);
         let (set, id) = violations.finish(set.zip(id))?;
-        Ok(Response::new(self.store.get_prompt(&set, &id).await.or_status()?.into()))
+        Ok(Response::new(self.0.store.get_prompt(&set, &id).await.or_status()?.into()))
     }
 
     async fn upsert_reference_prompts(
@@ -202,7 +208,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
             writes.map(|write| (write.prompt, write.expected_revision)),
         );
         let set = violations.finish(set)?;
-        let prompts = self.store.upsert_prompts(&set, &edits).await.or_status()?;
+        let prompts = self.0.store.upsert_prompts(&set, &edits).await.or_status()?;
         let prompts = prompts.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::UpsertReferencePromptsResponse { prompts }))
     }
@@ -217,7 +223,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         count_writes(&mut violations, request.prompts.len());
         let ids = convert::prompt_deletes(&mut violations, request.prompts);
         let set = violations.finish(set)?;
-        self.store.delete_prompts(&set, &ids).await.or_status()?;
+        self.0.store.delete_prompts(&set, &ids).await.or_status()?;
         Ok(Response::new(pb::DeleteReferencePromptsResponse {}))
     }
 
@@ -231,7 +237,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
                 Some(set) => set,
                 None => {
                     let named = set_name("set", &message.set)?;
-                    self.store.get_set(&named).await.or_status()?;
+                    self.0.store.get_set(&named).await.or_status()?;
                     set.insert(named)
                 }
             };
@@ -243,13 +249,13 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
                 let edits = convert::prompt_edits(&mut violations, path, writes);
                 violations.check()?;
                 answer.created_routes.extend(self.create_missing_routes(set, &edits).await?);
-                self.store.upsert_prompts(set, &edits).await.or_status()?;
+                self.0.store.upsert_prompts(set, &edits).await.or_status()?;
                 answer.received += edits.len() as u64;
             }
             number += 1;
         }
         let set = set.ok_or_else(|| field("set", "the stream held no message"))?;
-        answer.revision = self.store.get_set(&set).await.or_status()?.revision;
+        answer.revision = self.0.store.get_set(&set).await.or_status()?.revision;
         Ok(Response::new(answer))
     }
 
@@ -257,8 +263,15 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
 
     async fn export(&self, request: Request<pb::ExportRequest>) -> Answer<Self::ExportStream> {
         let set = set_name("set", &request.get_ref().set)?;
-        self.store.get_set(&set).await.or_status()?;
-        Ok(Response::new(Box::pin(export(Arc::clone(&self.store), set))))
+        self.0.store.get_set(&set).await.or_status()?;
+        let terms = Terms {
+            until: deadline::of(&request),
+            caller: request.extensions().get::<Caller>().cloned().ok_or_else(status::nobody)?,
+            ending: Ending::of(request.extensions()),
+            place: None,
+        };
+        let prompts = export(Arc::clone(&self.0.store), set);
+        Ok(Response::new(Box::pin(self.0.courier.deliver(prompts, terms))))
     }
 
     async fn publish(&self, request: Request<pb::PublishRequest>) -> Answer<pb::PublishResponse> {
@@ -266,29 +279,29 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         let set = set_name("set", &request.set)?;
         let build = BuildRequest { expected_revision: request.expected_revision, ..BuildRequest::default() };
         // The build goes on if the caller stops waiting: half a version helps nobody.
-        let mut operation = self.operations.start(&set, build).await.map_err(|error| from_build(&error))?;
+        let mut operation = self.0.operations.start(&set, build).await.map_err(|error| from_build(&error))?;
         let built = operation.wait().await.map_err(|error| from_build(&error))?;
         Ok(Response::new(pb::PublishResponse { set: Some(built.set.into()), report: Some(built.report.into()) }))
     }
 
     async fn rollback(&self, request: Request<pb::RollbackRequest>) -> Answer<pb::ReferenceSet> {
         let set = set_name("set", &request.get_ref().set)?;
-        let present = self.store.get_set(&set).await.or_status()?;
+        let present = self.0.store.get_set(&set).await.or_status()?;
         let previous = present.previous.ok_or_else(|| {
-            super::status::Reason::UnknownVersion.status(
+            status::Reason::UnknownVersion.status(
                 tonic::Code::FailedPrecondition,
                 format!("reference set {set} has no version before the live one"),
             )
         })?;
-        let set = self.store.rollback(&set, previous).await.or_status()?;
+        let set = self.0.store.rollback(&set, previous).await.or_status()?;
         self.follow_now().await;
         Ok(Response::new(set.into()))
     }
 
     async fn list_versions(&self, request: Request<pb::ListVersionsRequest>) -> Answer<pb::ListVersionsResponse> {
         let set = set_name("set", &request.get_ref().set)?;
-        let live = self.store.get_set(&set).await.or_status()?.published;
-        let versions = self.store.list_versions(&set).await.or_status()?;
+        let live = self.0.store.get_set(&set).await.or_status()?.published;
+        let versions = self.0.store.list_versions(&set).await.or_status()?;
         let versions = versions
             .into_iter()
             .map(|version| pb::SetVersion {
@@ -308,7 +321,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
 
     async fn list_proposals(&self, request: Request<pb::ListProposalsRequest>) -> Answer<pb::ListProposalsResponse> {
         let (set, filter) = convert::proposal_filter(request.get_ref())?;
-        let mut proposals = self.store.list_proposals(&set, &filter).await.or_status()?;
+        let mut proposals = self.0.store.list_proposals(&set, &filter).await.or_status()?;
         let fitting = fitting(proposals.iter().map(|proposal| proposal.text.len()));
         let more = fitting < proposals.len() || proposals.len() == filter.limit as usize;
         proposals.truncate(fitting);

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use super::convert::{self, Classification, Routing};
-use super::delivery::{self, Terms};
+use super::delivery::{Courier, Terms};
+use super::ending::Ending;
 use super::errand::{Errand, add_policy, in_time};
 use super::govern::{Door, check_route};
 use super::journey::{self, Journey};
@@ -54,10 +53,7 @@ pub(super) struct RouterParts {
     pub(super) door: Door,
     pub(super) metrics: Metrics,
     pub(super) audit: Audit,
-    /// Where streams are delivered.
-    pub(super) tasks: TaskTracker,
-    /// Ends the streams that are still under way when the drain time is over.
-    pub(super) cut_off: CancellationToken,
+    pub(super) courier: Courier,
 }
 
 #[derive(Clone)]
@@ -153,7 +149,7 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<pb::RouteResponse, Status> {
         let mut request = convert::routing(request, self.limits())?;
-        add_policy(&mut request.classification, caller);
+        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         let Routing { classification, chat, needs } = request;
         recording.asked(&classification.prompt);
         let decision = self.decide(caller, &classification, deadline, Purpose::Answer).await?;
@@ -170,9 +166,16 @@ impl RouterService {
         Ok(pb::RouteResponse { decision: Some(pb::Decision::of(&decision, classification.explain)), plan })
     }
 
-    fn record(&self, method: Method, caller: &Caller, metadata: &MetadataMap) -> Result<Recording, Status> {
-        let mut recording = Recording::begin(&self.0.audit, &self.0.tasks, method, metadata)?;
+    fn record(
+        &self,
+        method: Method,
+        caller: &Caller,
+        metadata: &MetadataMap,
+        ending: Ending,
+    ) -> Result<Recording, Status> {
+        let mut recording = Recording::begin(&self.0.audit, &self.0.courier.tasks, method, metadata)?;
         recording.called_by(caller);
+        recording.ended_by(ending);
         Ok(recording)
     }
 
@@ -220,7 +223,7 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<Ready, Status> {
         let mut request = convert::completion(request, self.limits())?;
-        add_policy(&mut request.classification, caller);
+        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         recording.asked(&request.classification.prompt);
         let decision = self.decide(caller, &request.classification, deadline, Purpose::Completion).await?;
         recording.decided(&decision);
@@ -244,8 +247,8 @@ impl pb::router_service_server::RouterService for RouterService {
     async fn route(&self, request: Request<pb::RouteRequest>) -> Answer<pb::RouteResponse> {
         let (caller, _place) = self.0.door.enter(&request, 1)?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
-        let recording = self.record(Method::Route, &caller, &metadata)?;
+        let (metadata, extensions, request) = request.into_parts();
+        let recording = self.record(Method::Route, &caller, &metadata, Ending::of(&extensions))?;
         let response = self.route_one(&caller, request, deadline, recording).await?;
         Ok(self.answer(&caller, &metadata, response))
     }
@@ -254,17 +257,17 @@ impl pb::router_service_server::RouterService for RouterService {
         let deadline = deadline::of(&request);
         let count = request.get_ref().requests.len();
         let (caller, _place) = self.0.door.enter(&request, count.min(MAX_BATCH))?;
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         if count == 0 || count > MAX_BATCH {
             return Err(super::violation::field(
                 "requests",
                 format!("has {count} entries, must have 1 to {MAX_BATCH}"),
             ));
         }
-        let (asker, headers) = (&caller, &metadata);
+        let (asker, headers, ending) = (&caller, &metadata, &Ending::of(&extensions));
         let results = stream::iter(request.requests)
             .map(|request| async move {
-                let answer = match self.record(Method::RouteBatch, asker, headers) {
+                let answer = match self.record(Method::RouteBatch, asker, headers, ending.clone()) {
                     Ok(recording) => {
                         self.route_one(asker, request, deadline, recording).instrument(prompt_span()).await
                     }
@@ -285,8 +288,8 @@ impl pb::router_service_server::RouterService for RouterService {
     async fn complete(&self, request: Request<pb::CompleteRequest>) -> Answer<pb::CompleteResponse> {
         let (caller, _place) = self.0.door.enter(&request, 1)?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
-        let recording = self.record(Method::Complete, &caller, &metadata)?;
+        let (metadata, extensions, request) = request.into_parts();
+        let recording = self.record(Method::Complete, &caller, &metadata, Ending::of(&extensions))?;
         let (journey, _) = self.prepare(&caller, request, deadline, recording).await?;
         let response = journey.complete().await?;
         Ok(self.answer(&caller, &metadata, response))
@@ -312,11 +315,12 @@ impl pb::router_service_server::RouterService for RouterService {
     async fn complete_stream(&self, request: Request<pb::CompleteRequest>) -> Answer<Self::CompleteStreamStream> {
         let (caller, place) = self.0.door.enter(&request, 1)?;
         let deadline = deadline::of(&request);
-        let (metadata, _, request) = request.into_parts();
-        let recording = self.record(Method::CompleteStream, &caller, &metadata)?;
+        let (metadata, extensions, request) = request.into_parts();
+        let ending = Ending::of(&extensions);
+        let recording = self.record(Method::CompleteStream, &caller, &metadata, ending.clone())?;
         let (journey, until) = self.prepare(&caller, request, deadline, recording).await?;
-        let terms = Terms { until, cut_off: self.0.cut_off.clone(), place, caller: caller.clone() };
-        let stream = delivery::deliver(journey.stream(), terms, &self.0.tasks);
+        let terms = Terms { until: Some(until), caller: caller.clone(), ending, place: Some(place) };
+        let stream = self.0.courier.deliver(journey.stream(), terms);
         let last_words = self.0.door.last_words(&caller);
         let stream = Box::pin(stream.chain(last_words)) as Self::CompleteStreamStream;
         Ok(self.answer(&caller, &metadata, stream))

@@ -17,11 +17,12 @@ use super::admin::{AdminService, ServerFacts, Targets};
 use super::admission::Admission;
 use super::auth::Auth;
 use super::bounds::Bounds;
+use super::delivery::Courier;
 use super::errand::learning;
-use super::govern::Door;
-use super::keys::KeyService;
+use super::govern::{Door, Thinkers};
+use super::keys::{KeyParts, KeyService};
 use super::pb;
-use super::references::ReferenceService;
+use super::references::{ReferenceParts, ReferenceService};
 use super::router::{RouterParts, RouterService};
 use super::tls::{self, Tls, TlsError};
 use crate::app::App;
@@ -111,7 +112,11 @@ impl BoundServer {
         let references = pb::reference_service_server::ReferenceServiceServer::new(parts.references)
             .max_decoding_message_size(limit);
         let admin = pb::admin_service_server::AdminServiceServer::new(parts.admin);
-        let keys = pb::key_service_server::KeyServiceServer::new(KeyService::new(app.keys.clone()));
+        let keys = pb::key_service_server::KeyServiceServer::new(KeyService::new(KeyParts {
+            keys: app.keys.clone(),
+            routing: app.config.routing(),
+            store: Arc::clone(&app.store),
+        }));
 
         let tls = match &app.config.server.tls {
             Some(config) => Some(Tls::load(config.clone()).await?),
@@ -198,9 +203,15 @@ impl Services {
         let targets = routing.reachable();
         app.dispatcher.expect(&targets);
         app.metrics.expect_targets(&targets);
-        let router = router_service_with(app, Arc::clone(&routing), cut_off)?;
-        let references =
-            ReferenceService::new(Arc::clone(&app.store), app.live.clone(), operations.clone(), app.learning.clone());
+        let courier = Courier { tasks: app.tasks.clone(), cut_off: cut_off.clone() };
+        let router = router_service_with(app, Arc::clone(&routing), courier.clone())?;
+        let references = ReferenceService::new(ReferenceParts {
+            store: Arc::clone(&app.store),
+            live: app.live.clone(),
+            operations: operations.clone(),
+            learning: app.learning.clone(),
+            courier,
+        });
         let targets = Targets { routing, health: app.dispatcher.health().clone() };
         let admin = AdminService::new(facts, app.embedding.queue.clone(), app.live.clone(), operations, targets);
         Ok(Self { router, references, admin })
@@ -230,18 +241,15 @@ async fn end_watches(mut health: HealthReporter) {
 
 /// The routing service by itself.
 pub(super) fn router_service(app: &App) -> Result<RouterService, ServeError> {
-    router_service_with(app, routing_table(&app.config)?, &CancellationToken::new())
+    let courier = Courier { tasks: app.tasks.clone(), cut_off: CancellationToken::new() };
+    router_service_with(app, routing_table(&app.config)?, courier)
 }
 
 fn routing_table(config: &Config) -> Result<Arc<RoutingTable>, ServeError> {
     Ok(Arc::new(RoutingTable::new(&config.routing())?))
 }
 
-fn router_service_with(
-    app: &App,
-    routing: Arc<RoutingTable>,
-    cut_off: &CancellationToken,
-) -> Result<RouterService, ServeError> {
+fn router_service_with(app: &App, routing: Arc<RoutingTable>, courier: Courier) -> Result<RouterService, ServeError> {
     let config = &app.config;
     Ok(RouterService::new(RouterParts {
         live: app.live.clone(),
@@ -257,10 +265,10 @@ fn router_service_with(
             admission: Admission::new(config.server.max_concurrent_requests),
             keys: app.keys.clone(),
             metrics: app.metrics.clone(),
+            thinkers: Thinkers::default(),
         },
         metrics: app.metrics.clone(),
         audit: app.audit.clone(),
-        tasks: app.tasks.clone(),
-        cut_off: cut_off.clone(),
+        courier,
     }))
 }

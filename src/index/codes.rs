@@ -28,7 +28,26 @@ pub(super) struct Codes {
 /// A query, rounded to 16 bits a component.
 pub(super) struct QueryCodes {
     pub(super) values: Vec<i16>,
-    step: f32,
+    pub(super) step: f32,
+}
+
+impl QueryCodes {
+    /// Rounds a query for rows of `stride` components. Its scores order rows as similarities do, whatever its length.
+    pub(super) fn of(query: &[f32], stride: usize) -> Self {
+        let most = query.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let norm = query.iter().map(|value| value * value).sum::<f32>().sqrt();
+        // A row of codes is at most as long as one of 128s: Cauchy and Schwarz bound every partial sum.
+        let bound = MAX_SCORE / (128.0 * (stride as f32).sqrt() * norm);
+        let scale = (f32::from(i16::MAX) / most).min(bound);
+        let mut values = vec![0i16; stride];
+        if !(scale.is_finite() && scale > 0.0) {
+            return Self { values, step: 0.0 };
+        }
+        for (code, value) in values.iter_mut().zip(query) {
+            *code = (value * scale).round() as i16;
+        }
+        Self { values, step: scale.recip() }
+    }
 }
 
 impl Codes {
@@ -97,22 +116,9 @@ impl Codes {
         [self.coarse.all_mut(), self.fine.all_mut()]
     }
 
-    /// Rounds a query. Its scores order nodes as similarities do, whatever the query's length.
+    /// A query as it is compared with these.
     pub(super) fn query(&self, query: &[f32]) -> QueryCodes {
-        let stride = self.coarse.stride();
-        let most = query.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let norm = query.iter().map(|value| value * value).sum::<f32>().sqrt();
-        // A row of codes is at most as long as one of 128s: Cauchy and Schwarz bound every partial sum.
-        let bound = MAX_SCORE / (128.0 * (stride as f32).sqrt() * norm);
-        let scale = (f32::from(i16::MAX) / most).min(bound);
-        let mut values = vec![0i16; stride];
-        if !(scale.is_finite() && scale > 0.0) {
-            return QueryCodes { values, step: 0.0 };
-        }
-        for (code, value) in values.iter_mut().zip(query) {
-            *code = (value * scale).round() as i16;
-        }
-        QueryCodes { values, step: scale.recip() }
+        QueryCodes::of(query, self.coarse.stride())
     }
 
     /// A node's coarse bytes as a query: for comparing nodes with each other.

@@ -6,17 +6,26 @@ use std::sync::Arc;
 
 use super::dot::Dot;
 use super::matrix::VectorMatrix;
+use super::sieve::Sieve;
 use super::{Hit, VectorIndex};
 use crate::embed::Embedding;
 
 pub struct FlatIndex {
     vectors: Arc<VectorMatrix>,
     dot: Dot,
+    /// With it only the rows that may be among the nearest are compared in single precision: the same hits, sooner.
+    sieve: Option<Sieve>,
 }
 
 impl FlatIndex {
     pub fn new(vectors: Arc<VectorMatrix>) -> Self {
-        Self { vectors, dot: Dot::new() }
+        Self { vectors, dot: Dot::new(), sieve: None }
+    }
+
+    /// For many searches: takes a quarter more memory, and finds the same hits while reading a quarter of it.
+    pub fn sieved(vectors: Arc<VectorMatrix>) -> Self {
+        let sieve = Some(Sieve::new(&vectors));
+        Self { sieve, ..Self::new(vectors) }
     }
 
     pub(super) fn vectors(&self) -> &VectorMatrix {
@@ -29,12 +38,20 @@ impl FlatIndex {
     }
 
     pub(super) fn nearest_to(&self, query: &[f32], k: usize) -> Vec<Hit> {
-        let mut best: BinaryHeap<Worst> = BinaryHeap::with_capacity(k + 1);
         if k == 0 {
             return Vec::new();
         }
-        for (row, vector) in self.vectors.iter().enumerate() {
-            let hit = Worst(Hit { row: row as u32, similarity: self.dot.of(query, vector) });
+        match self.sieve.as_ref().and_then(|sieve| sieve.pass(query, k)) {
+            Some(rows) => self.best(query, k, rows.into_iter()),
+            None => self.best(query, k, 0..self.vectors.rows() as u32),
+        }
+    }
+
+    /// The `k` best of `rows`.
+    fn best(&self, query: &[f32], k: usize, rows: impl Iterator<Item = u32>) -> Vec<Hit> {
+        let mut best: BinaryHeap<Worst> = BinaryHeap::with_capacity(k.min(self.vectors.rows()) + 1);
+        for row in rows {
+            let hit = Worst(Hit { row, similarity: self.similarity(query, row) });
             if best.len() < k {
                 best.push(hit);
             } else if best.peek().is_some_and(|worst| hit < *worst) {
@@ -105,6 +122,15 @@ mod tests {
         let expected: Vec<u32> = all.iter().take(20).map(|(_, row)| *row as u32).collect();
         let found: Vec<u32> = index.nearest_to(query, 20).iter().map(|hit| hit.row).collect();
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_sieve_changes_no_hit() {
+        let vectors = Arc::new(random_matrix(1_000, 96, 8));
+        let (plain, sieved) = (FlatIndex::new(Arc::clone(&vectors)), FlatIndex::sieved(Arc::clone(&vectors)));
+        for (row, k) in [(0, 1), (17, 20), (999, 200), (500, 999), (501, 1_000), (502, 5_000)] {
+            assert_eq!(sieved.nearest_to(vectors.row(row), k), plain.nearest_to(vectors.row(row), k), "{k}");
+        }
     }
 
     #[test]

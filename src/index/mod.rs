@@ -21,6 +21,7 @@ mod renewal;
 mod repair;
 mod scratch;
 mod select;
+mod sieve;
 mod walk;
 mod watch;
 mod weave;
@@ -67,11 +68,13 @@ pub fn build(
     config: &IndexConfig,
     watch: &BuildWatch,
 ) -> Result<(Box<dyn VectorIndex>, IndexReport), Stopped> {
-    let flat = FlatIndex::new(Arc::clone(vectors));
     match config.kind_for(vectors.rows()) {
-        IndexKind::Flat => Ok((Box::new(flat), IndexReport { kind: IndexKind::Flat, recall_at_10: None })),
+        IndexKind::Flat => Ok((
+            Box::new(FlatIndex::sieved(Arc::clone(vectors))),
+            IndexReport { kind: IndexKind::Flat, recall_at_10: None },
+        )),
         IndexKind::Hnsw => {
-            let hnsw = HnswIndex::build(vectors, config, watch)?.measured(&flat);
+            let hnsw = HnswIndex::build(vectors, config, watch)?.measured(&FlatIndex::new(Arc::clone(vectors)));
             let report = hnsw.report();
             Ok((Box::new(hnsw), report))
         }

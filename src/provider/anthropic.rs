@@ -3,10 +3,10 @@
 //! Its rules differ from ours: the system prompt stands beside the messages, roles alternate, the answers of tools stand
 //! in the user's turns, `max_tokens` is required.
 
-mod body;
+pub(super) mod body;
 mod reply;
 mod stream;
-mod thinking;
+pub(super) mod thinking;
 
 use std::sync::Arc;
 

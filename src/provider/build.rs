@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Url};
 
 use super::Provider;
 use super::anthropic::Anthropic;
+#[cfg(feature = "bedrock")]
+use super::bedrock::{Access, Bedrock, Connector, Places};
+#[cfg(not(feature = "bedrock"))]
+use super::config::without_bedrock;
 use super::config::{Auth, Kind, ProviderConfig};
 use super::demo::Demo;
 use super::endpoint::Endpoint;
@@ -33,19 +37,43 @@ impl ProviderConfig {
             Kind::Anthropic => Arc::new(Anthropic::new(self.endpoint(env)?)),
             Kind::Gemini => Arc::new(Gemini { endpoint: self.endpoint(env)? }),
             Kind::SystemOne => Arc::new(SystemOne { endpoint: self.endpoint(env)? }),
+            #[cfg(feature = "bedrock")]
+            Kind::Bedrock => Arc::new(self.bedrock(env)?),
+            #[cfg(not(feature = "bedrock"))]
+            Kind::Bedrock => {
+                return Err(BuildError::Faults { name: self.name.clone(), faults: vec![without_bedrock()] });
+            }
         })
     }
 
+    #[cfg(feature = "bedrock")]
+    fn bedrock(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Bedrock, BuildError> {
+        let region = self.region.as_deref().unwrap_or_default();
+        let is_plain = self.base_url.as_deref().is_some_and(|url| url.starts_with("http://"));
+        let connector = Connector::new(self.client(!is_plain)?, self.headers(None));
+        let places = Places::new(region, self.connect_timeout, self.proxy.clone());
+        let access = Access::of(self.key(env)?, env, places);
+        Ok(Bedrock::new(region, self.base_url.as_deref(), connector, access))
+    }
+
     fn endpoint(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Endpoint, BuildError> {
-        let failed = |what: String| BuildError::Client { name: self.name.clone(), what };
         let base = self.base_url.as_deref().or(self.kind.official_url()).unwrap_or_default();
-        let base = Url::parse(base).map_err(|error| failed(error.to_string()))?;
-        let proxy = self.proxy.as_deref();
-        let tls = base.scheme() == "https" || proxy.is_some_and(|proxy| !proxy.starts_with("http://"));
-        let client = http::client(&Wiring { connect_timeout: self.connect_timeout, proxy, tls });
-        let client = client.map_err(|error| failed(innermost(&error.without_url())))?;
+        let base = Url::parse(base).map_err(|error| self.failed(error.to_string()))?;
+        let client = self.client(base.scheme() == "https")?;
         let key = self.key(env)?;
         Ok(Endpoint { client, base, query: self.query.clone(), headers: self.headers(key.as_ref()), key })
+    }
+
+    /// `tls`: whether the provider itself is called with it.
+    fn client(&self, tls: bool) -> Result<Client, BuildError> {
+        let proxy = self.proxy.as_deref();
+        let tls = tls || proxy.is_some_and(|proxy| !proxy.starts_with("http://"));
+        let client = http::client(&Wiring { connect_timeout: self.connect_timeout, proxy, tls });
+        client.map_err(|error| self.failed(innermost(&error.without_url())))
+    }
+
+    fn failed(&self, what: String) -> BuildError {
+        BuildError::Client { name: self.name.clone(), what }
     }
 
     fn key(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Secret>, BuildError> {
@@ -84,7 +112,7 @@ impl ProviderConfig {
 impl Kind {
     fn official_auth(self) -> Auth {
         match self {
-            Self::OpenAi | Self::SystemOne => Auth::Bearer,
+            Self::OpenAi | Self::SystemOne | Self::Bedrock => Auth::Bearer,
             Self::Anthropic | Self::Gemini => Auth::ApiKey,
             Self::Demo => Auth::None,
         }
@@ -92,7 +120,7 @@ impl Kind {
 
     fn key_header(self) -> &'static str {
         match self {
-            Self::OpenAi | Self::SystemOne | Self::Demo => "api-key",
+            Self::OpenAi | Self::SystemOne | Self::Bedrock | Self::Demo => "api-key",
             Self::Anthropic => "x-api-key",
             Self::Gemini => "x-goog-api-key",
         }

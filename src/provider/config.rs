@@ -52,6 +52,10 @@ pub struct ProviderConfig {
     /// Proxy for all calls to this provider. The environment's proxy variables are not used.
     #[serde(default)]
     pub proxy: Option<String>,
+    /// Kind `bedrock` only, where it is required: the AWS region that is called, for example `eu-central-1`. What a target
+    /// promises about where it serves is its own `region`.
+    #[serde(default)]
+    pub region: Option<String>,
     /// Kind `openai` only: the field that limits the output. Default: `max_tokens`.
     #[serde(default)]
     pub max_tokens_field: Option<MaxTokensField>,
@@ -67,6 +71,9 @@ pub enum Kind {
     OpenAi,
     Anthropic,
     Gemini,
+    /// Amazon Bedrock's Converse, in builds with the feature `bedrock`. Without a configured key: `AWS_BEARER_TOKEN_BEDROCK`
+    /// or AWS credentials, from where AWS' own tools take them (environment, profile, web identity, container, instance).
+    Bedrock,
     /// Answers typed questions, no chat: for the LLM stage only.
     SystemOne,
     /// Answers by itself that it is a demo.
@@ -111,7 +118,8 @@ impl Kind {
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
             Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
             Self::SystemOne => Some("https://api.typesafe.ai/v1"),
-            Self::Demo => None,
+            // Each region has its own.
+            Self::Bedrock | Self::Demo => None,
         }
     }
 }
@@ -134,6 +142,7 @@ impl ProviderConfig {
             headers: BTreeMap::new(),
             connect_timeout: default_connect_timeout(),
             proxy: None,
+            region: None,
             max_tokens_field: None,
             api_key: None,
         }
@@ -154,6 +163,7 @@ impl ProviderConfig {
         if let Some(url) = &self.proxy {
             check_url("proxy", url, &mut faults);
         }
+        self.check_bedrock(&mut faults);
         self.check_headers(&mut faults);
         for name in self.query.keys().filter(|name| KEY_QUERIES.contains(&name.to_ascii_lowercase().as_str())) {
             faults.add(format!("query.{name}"), "a key in a URL ends up in logs; use api_key_env or api_key_file");
@@ -195,11 +205,37 @@ impl ProviderConfig {
             (false, Some(Auth::Bearer | Auth::ApiKey)) => {
                 faults.add("auth", "asks for a key; give api_key_env or api_key_file");
             }
-            (false, None) if self.base_url.is_none() && self.kind != Kind::Demo && self.api_key.is_none() => {
+            (false, None)
+                if self.base_url.is_none() && self.kind.official_url().is_some() && self.api_key.is_none() =>
+            {
                 faults.add("api_key_env", "the official API wants a key: give api_key_env or api_key_file");
             }
             (true, _) if self.kind == Kind::Demo => faults.add("kind", "the demo provider takes no key"),
             _ => {}
+        }
+    }
+
+    fn check_bedrock(&self, faults: &mut Faults) {
+        if self.kind != Kind::Bedrock {
+            if self.region.is_some() {
+                faults.add("region", "is for kind `bedrock`; where a target serves is said with the target");
+            }
+            return;
+        }
+        if !cfg!(feature = "bedrock") {
+            let (path, what) = without_bedrock();
+            faults.add(path, what);
+        }
+        match &self.region {
+            None => faults.add("region", "is missing: say which AWS region to call, for example eu-central-1"),
+            Some(region) if !is_label(region) => faults.add("region", "must be lower-case letters, digits and hyphens"),
+            Some(_) => {}
+        }
+        if matches!(self.auth, Some(Auth::ApiKey | Auth::None)) {
+            faults.add("auth", "does not apply: Bedrock takes its own keys as bearer, and AWS credentials");
+        }
+        if !self.query.is_empty() {
+            faults.add("query", "does not apply to Bedrock, whose calls are signed");
         }
     }
 
@@ -233,6 +269,18 @@ fn check_url(path: &str, url: &str, faults: &mut Faults) {
         }
         Ok(_) => {}
     }
+}
+
+/// The fault of a configuration that wants more than this build holds.
+pub(super) fn without_bedrock() -> (String, String) {
+    let what = "this build is without Bedrock; build it with `cargo build --release --features bedrock`";
+    ("kind".to_owned(), what.to_owned())
+}
+
+/// Part of a host's name.
+fn is_label(text: &str) -> bool {
+    let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.len() <= 63 && !text.starts_with('-') && text.chars().all(part)
 }
 
 fn is_variable(name: &str) -> bool {

@@ -6,7 +6,7 @@ use super::stream::Decoder;
 use super::stream::tests::decode_all;
 
 /// Replaces, removes or doubles bytes at random places.
-fn damaged(whole: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn damaged(whole: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
     let damage = (any::<prop::sample::Index>(), any::<u8>(), 0..4u8);
     prop::collection::vec(damage, 0..6).prop_map(move |damages| {
         let mut bytes = whole.to_vec();
@@ -30,7 +30,7 @@ fn odd_value() -> impl Strategy<Value = &'static str> {
 }
 
 /// An event of the stream with one of its values replaced.
-fn odd(whole: &'static str) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn odd(whole: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let places: Vec<usize> = whole.match_indices(':').map(|(at, _)| at + 1).collect();
     (prop::sample::select(places), odd_value()).prop_map(move |(at, value)| {
         let rest = &whole[at..];

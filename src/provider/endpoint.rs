@@ -61,17 +61,7 @@ impl Endpoint {
     /// Posts `body` and returns once a stream of events has begun.
     pub(super) async fn post_for_events(&self, url: Url, body: &Value, redactor: &Redactor) -> Result<Response, Error> {
         let response = self.send(url, body, "text/event-stream", redactor).await?;
-        match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
-            // A page or a whole answer would be read as a stream without events; this says it better. Servers that
-            // name no type, or one of their own, are given the benefit of the doubt.
-            Some(kind) if kind.starts_with(b"text/html") => {
-                Err(Error::malformed("an HTML page, not a stream of events"))
-            }
-            Some(kind) if kind.starts_with(b"application/json") => {
-                Err(Error::malformed("one JSON document, not a stream of events"))
-            }
-            _ => Ok(response),
-        }
+        eventful(response)
     }
 
     async fn send(&self, url: Url, body: &Value, accept: &'static str, redactor: &Redactor) -> Result<Response, Error> {
@@ -93,8 +83,20 @@ impl Endpoint {
     }
 }
 
+/// A page or a whole answer would be read as a stream without events; this says it better. Servers that name no type, or
+/// one of their own, are given the benefit of the doubt.
+pub(super) fn eventful(response: Response) -> Result<Response, Error> {
+    match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
+        Some(kind) if kind.starts_with(b"text/html") => Err(Error::malformed("an HTML page, not a stream of events")),
+        Some(kind) if kind.starts_with(b"application/json") => {
+            Err(Error::malformed("one JSON document, not a stream of events"))
+        }
+        _ => Ok(response),
+    }
+}
+
 /// Nothing compressed is asked for, and nothing is decompressed, so that no small answer becomes a large one.
-fn uncompressed(response: Response) -> Result<Response, Error> {
+pub(super) fn uncompressed(response: Response) -> Result<Response, Error> {
     match response.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(response),
         Some(_) => Err(Error::malformed("compressed, which was not asked for")),

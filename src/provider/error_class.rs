@@ -1,8 +1,9 @@
 //! What follows from a provider's refusal: read from the status and the provider's own words for it.
 //!
 //! The codes are those of OpenAI (<https://platform.openai.com/docs/guides/error-codes>) and Azure, Anthropic
-//! (<https://docs.anthropic.com/en/api/errors>), Gemini (`google.rpc` statuses, `ErrorInfo` reasons), and of servers
-//! that speak OpenAI's format. Where a provider has no code of its own for a thing, its sentence is looked at.
+//! (<https://docs.anthropic.com/en/api/errors>), Gemini (`google.rpc` statuses, `ErrorInfo` reasons), Bedrock
+//! (<https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html>), and of servers that
+//! speak OpenAI's format. Where a provider has no code of its own for a thing, its sentence is looked at.
 
 use serde_json::Value;
 
@@ -102,8 +103,28 @@ const CODES: [(ErrorClass, &[&str]); 6] = [
         ErrorClass::UnknownModel,
         &["deploymentnotfound", "model_decommissioned", "model_not_available", "model_not_found", "not_found_error"],
     ),
-    (ErrorClass::RateLimited, &["rate_limit_error", "rate_limit_exceeded", "resource_exhausted"]),
-    (ErrorClass::Transient, &["overloaded_error", "server_error", "timeout_error"]),
+    (
+        ErrorClass::RateLimited,
+        &[
+            "rate_limit_error",
+            "rate_limit_exceeded",
+            "resource_exhausted",
+            "servicequotaexceededexception",
+            "throttlingexception",
+        ],
+    ),
+    (
+        ErrorClass::Transient,
+        &[
+            // Bedrock tells a model that is still loading with status 429, one that failed with 424.
+            "modelerrorexception",
+            "modelnotreadyexception",
+            "modelstreamerrorexception",
+            "overloaded_error",
+            "server_error",
+            "timeout_error",
+        ],
+    ),
 ];
 
 /// Pieces of sentences of refusals (400 and the like) that have no code of their own. Lower case.
@@ -121,10 +142,23 @@ const SENTENCES: [(ErrorClass, &[&str]); 4] = [
             // llama.cpp
             "exceeds the available context size",
             "context window",
+            // Bedrock
+            "input is too long",
         ],
     ),
     (ErrorClass::Authentication, &["credit balance is too low", "api key not valid", "user location is not supported"]),
-    (ErrorClass::UnknownModel, &["model has been decommissioned", "the model does not exist", "is not a valid model"]),
+    (
+        ErrorClass::UnknownModel,
+        &[
+            "model has been decommissioned",
+            "the model does not exist",
+            "is not a valid model",
+            // Bedrock
+            "model identifier is invalid",
+            "with on-demand throughput",
+            "access to the model with the specified model id",
+        ],
+    ),
     (
         ErrorClass::ContentRefused,
         &["content management policy", "violates our usage policies", "flagged as potentially"],
@@ -265,6 +299,9 @@ mod tests {
                 Authentication,
             ),
             (400, r#"{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"x"}}"#, Invalid),
+            (429, r#"{"code":"ModelNotReadyException","message":"x"}"#, Transient),
+            (424, r#"{"code":"ModelErrorException","message":"x"}"#, Transient),
+            (400, r#"{"code":"ServiceQuotaExceededException","message":"x"}"#, RateLimited),
             (429, r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"x"}}"#, RateLimited),
             (403, r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"x"}}"#, Authentication),
             (404, r#"[{"error":{"code":404,"status":"NOT_FOUND","message":"models/x is not found"}}]"#, UnknownModel),
@@ -284,6 +321,9 @@ mod tests {
             (400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", TooLong),
             (400, "Your credit balance is too low to access the Anthropic API.", Authentication),
             (400, "User location is not supported for the API use.", Authentication),
+            (400, "Input is too long for requested model.", TooLong),
+            (400, "The provided model identifier is invalid.", UnknownModel),
+            (403, "You don't have access to the model with the specified model ID.", UnknownModel),
             (400, "temperature must be at most 1", Invalid),
             (500, "prompt is too long for this moment", Transient),
         ];

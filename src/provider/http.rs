@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Proxy, Response, redirect};
+use reqwest::{Client, NoProxy, Proxy, Response, redirect};
 
 use super::error::Error;
 
@@ -13,6 +13,9 @@ pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// What is read of an error's body: bytes, and time, so that a hanging body does not hide its status.
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
+
+/// Where machines in a cloud find their credentials: beside them, so that no proxy stands between.
+const NO_PROXY: &str = "169.254.0.0/16,fd00:ec2::/32";
 
 /// What a client is made of.
 pub(super) struct Wiring<'a> {
@@ -34,7 +37,7 @@ pub(super) fn client(wiring: &Wiring<'_>) -> Result<Client, reqwest::Error> {
         .referer(false)
         .no_proxy();
     if let Some(proxy) = wiring.proxy {
-        client = client.proxy(Proxy::all(proxy)?);
+        client = client.proxy(Proxy::all(proxy)?.no_proxy(NoProxy::from_string(NO_PROXY)));
     }
     if !wiring.tls {
         client = client.tls_certs_only([]);
@@ -77,7 +80,12 @@ pub(super) async fn error_body(mut response: Response) -> Vec<u8> {
 /// How long the provider asks us to stay away: `retry-after-ms` (OpenAI, Azure), else `retry-after` in seconds. Its other
 /// form, a date, is not read: it would make the answer depend on both clocks.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    retry_after_in(&|name| headers.get(name)?.to_str().ok())
+}
+
+/// The same, given a way to look headers up.
+pub(super) fn retry_after_in<'a>(header: &dyn Fn(&str) -> Option<&'a str>) -> Option<Duration> {
+    let number = |name: &str| header(name)?.trim().parse::<f64>().ok();
     let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(RETRY_AFTER.as_str()))?;
     Duration::try_from_secs_f64(seconds).ok()
 }

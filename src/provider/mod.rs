@@ -6,6 +6,8 @@
 
 mod answer;
 mod anthropic;
+#[cfg(feature = "bedrock")]
+mod bedrock;
 mod build;
 mod calls;
 mod capability;

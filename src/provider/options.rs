@@ -9,10 +9,11 @@ pub enum Family {
     OpenAi,
     Anthropic,
     Gemini,
+    Bedrock,
 }
 
 impl Family {
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Gemini, Self::Bedrock];
 
     /// Its name in requests and in what is reported as dropped.
     pub fn as_str(self) -> &'static str {
@@ -20,6 +21,7 @@ impl Family {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
         }
     }
 
@@ -34,52 +36,139 @@ pub struct ProviderOptions {
     openai: Map<String, Value>,
     anthropic: Map<String, Value>,
     gemini: Map<String, Value>,
+    bedrock: Map<String, Value>,
 }
 
-/// Names that options never replace, in any wire format: what is asked of whom, how the answer comes and how much of it
-/// there may be, since limits and budgets rest on that. `n` and `candidateCount` would pay for answers that nobody
-/// reads, `models`, `fallbacks` and `provider` would have a gateway go to places that the plan does not list, `tools` and
-/// what fetches from elsewhere would go past the rules, `store` and `service_tier` past retention and prices.
-const PROTECTED: [&str; 29] = [
-    "model",
-    "models",
-    "fallbacks",
-    "messages",
-    "system",
-    "contents",
-    "systemInstruction",
-    "system_instruction",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "maxOutputTokens",
-    "max_output_tokens",
-    "n",
-    "candidateCount",
-    "n_predict",
-    "num_predict",
-    "best_of",
-    "tools",
-    "mcp_servers",
-    "data_sources",
-    "store",
-    "service_tier",
-    "speed",
-    "inference_geo",
-    "provider",
-    "route",
-    "plugins",
+/// Names that options never set, in any wire format: a data policy, a budget and the plan would not hold. Gathered from
+/// the request schemas of OpenAI (`CreateChatCompletionRequest`), Anthropic (`MessageCreateParams`, with betas) and Gemini
+/// (`GenerateContentRequest` and its `GenerationConfig`, also Vertex AI's), from what servers that speak OpenAI's format add
+/// to it (OpenRouter, LiteLLM, Vercel, TensorZero, Azure, Groq, xAI, DashScope, vLLM, SGLang, TGI, llama.cpp), and from the
+/// models behind Bedrock.
+const PROTECTED: [&[&str]; 5] = [
+    // What is asked, and how the answer comes: the decision was made on the messages.
+    &[
+        "messages",
+        "system",
+        "contents",
+        "prompt_variables",
+        "system_instruction",
+        "prompt",
+        "input",
+        "instructions",
+        "suffix",
+        "stream",
+        "stream_options",
+    ],
+    // Who answers: other models, adapters and places than the plan lists.
+    &[
+        "model",
+        "models",
+        "model_selection_config",
+        "routing_config",
+        "route",
+        "router_settings_override",
+        "provider",
+        "providers",
+        "provider_options",
+        "fallbacks",
+        "context_window_fallbacks",
+        "content_policy_fallbacks",
+        "preset",
+        "config",
+        "tags",
+        "lora",
+        "lora_path",
+        "lora_request",
+        "adapter_id",
+        "adapters",
+        "deployment_id",
+        "api_base",
+        "base_url",
+        "api_key",
+        "api_version",
+        "custom_llm_provider",
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+        "google",
+        "user_config",
+        "agent_id",
+    ],
+    // Where it is done, and what else reads along: regions, searches, tools and machines that run at the provider.
+    &[
+        "inference_geo",
+        "tools",
+        "tool_config",
+        "functions",
+        "function_call",
+        "mcp_servers",
+        "container",
+        "data_sources",
+        "plugins",
+        "guardrails",
+        "connectors",
+        "web_search",
+        "web_search_options",
+        "search_parameters",
+        "search_settings",
+        "search_options",
+        "enable_search",
+        "compound_custom",
+        "kv_transfer_params",
+        "model_armor_config",
+    ],
+    // What is kept, and for how long.
+    &[
+        "store",
+        "background",
+        "deferred",
+        "conversation",
+        "previous_response_id",
+        "cached_content",
+        "prompt_cache_retention",
+        "prompt_cache_options",
+    ],
+    // How many answers, of what kind and at what price.
+    &[
+        "n",
+        "n_cmpl",
+        "candidate_count",
+        "best_of",
+        "use_beam_search",
+        "num_beams",
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_new_tokens",
+        "n_predict",
+        "num_predict",
+        "max_gen_len",
+        "max_token_count",
+        "max_tokens_to_sample",
+        "num_generations",
+        "service_tier",
+        "speed",
+        "modalities",
+        "response_modalities",
+        "audio",
+        "speech_config",
+        "image_config",
+    ],
 ];
 
-/// Providers take several spellings of a name: letter case and underscores do not count.
+/// TensorZero's own fields, which choose variants and change bodies.
+const PROTECTED_PREFIX: &str = "tensorzero::";
+
+/// Providers take several spellings of a name: letter case, underscores and dashes do not count.
 fn is_protected(name: &str) -> bool {
-    let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
-    PROTECTED.iter().any(|protected| plain(protected) == plain(name))
+    let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+    let name = plain(name);
+    name.starts_with(PROTECTED_PREFIX) || PROTECTED.iter().copied().flatten().any(|protected| plain(protected) == name)
 }
 
-/// The object of Gemini's body in which protected names stand as well.
-const NESTED: &str = "generationConfig";
+/// Objects in which protected names stand as well: Gemini's, and Bedrock's with those of the models behind it.
+const NESTED: [&str; 4] =
+    ["generationConfig", "inferenceConfig", "additionalModelRequestFields", "textGenerationConfig"];
 
 impl ProviderOptions {
     /// Of one family.
@@ -94,6 +183,7 @@ impl ProviderOptions {
             Family::OpenAi => &self.openai,
             Family::Anthropic => &self.anthropic,
             Family::Gemini => &self.gemini,
+            Family::Bedrock => &self.bedrock,
         }
     }
 
@@ -102,6 +192,7 @@ impl ProviderOptions {
             Family::OpenAi => &mut self.openai,
             Family::Anthropic => &mut self.anthropic,
             Family::Gemini => &mut self.gemini,
+            Family::Bedrock => &mut self.bedrock,
         }
     }
 
@@ -116,19 +207,27 @@ impl ProviderOptions {
                     continue;
                 }
                 let mut value = value.clone();
-                let is_nested = name.replace('_', "").eq_ignore_ascii_case(NESTED);
-                if let Some(fields) = value.as_object_mut().filter(|_| is_nested) {
-                    let protected: Vec<String> = fields.keys().filter(|name| is_protected(name)).cloned().collect();
-                    for name in protected {
-                        fields.remove(&name);
-                        dropped.push(format!("{path}.{name}"));
-                    }
-                }
+                remove_protected(&path, name, &mut value, &mut dropped);
                 merge_field(body, name, value);
             }
         }
         dropped
     }
+}
+
+/// Takes protected names out of a field's value, however deep they stand in objects of [`NESTED`].
+fn remove_protected(path: &str, name: &str, value: &mut Value, dropped: &mut Vec<String>) {
+    let is_nested = NESTED.iter().any(|nested| name.replace('_', "").eq_ignore_ascii_case(nested));
+    let Some(fields) = value.as_object_mut().filter(|_| is_nested) else { return };
+    fields.retain(|name, value| {
+        let path = format!("{path}.{name}");
+        if is_protected(name) {
+            dropped.push(path);
+            return false;
+        }
+        remove_protected(&path, name, value, dropped);
+        true
+    });
 }
 
 fn merge_field(body: &mut Map<String, Value>, name: &str, value: Value) {
@@ -185,6 +284,62 @@ mod tests {
         let dropped = ProviderOptions::of(Family::Gemini, object(fields)).merge(Family::Gemini, &mut body);
         assert_eq!(Value::Object(body), json!({"generation_config": {"top_k": 3}}));
         assert_eq!(dropped.len(), 6, "{dropped:?}");
+    }
+
+    #[test]
+    fn nothing_moves_a_request_past_its_rules_or_its_budget() {
+        let check = |family: Family, nested: bool, names: &[&str]| {
+            for name in names {
+                let field = object(json!({(*name): {"x": 1}}));
+                let fields = if nested { object(json!({"generationConfig": field})) } else { field };
+                let mut body = Map::new();
+                let dropped = ProviderOptions::of(family, fields).merge(family, &mut body);
+                assert_eq!(dropped.len(), 1, "{name}");
+                assert!(!Value::Object(body).to_string().contains(name), "{name}");
+            }
+        };
+        let openai = ["n", "service_tier", "store", "background", "web_search_options", "functions", "modalities"];
+        check(Family::OpenAi, false, &openai);
+        check(Family::OpenAi, false, &["audio", "prompt_cache_retention", "extra_body", "search_parameters", "tags"]);
+        check(
+            Family::OpenAi,
+            false,
+            &["models", "route", "provider", "preset", "api_base", "tensorzero::variant_name"],
+        );
+        check(Family::Anthropic, false, &["container", "mcp_servers", "inference_geo", "service_tier", "speed"]);
+        check(Family::Gemini, false, &["cachedContent", "cached_content", "serviceTier", "store", "modelArmorConfig"]);
+        check(Family::Gemini, true, &["candidateCount", "responseModalities", "routingConfig", "speechConfig"]);
+    }
+
+    /// As it is for whoever tunes a request.
+    #[test]
+    fn what_tunes_an_answer_passes() {
+        for name in ["top_k", "logit_bias", "user", "metadata", "verbosity", "safetySettings", "thinking", "min_p"] {
+            let mut body = Map::new();
+            assert!(
+                ProviderOptions::of(Family::OpenAi, object(json!({name: 1})))
+                    .merge(Family::OpenAi, &mut body)
+                    .is_empty()
+            );
+            assert!(body.contains_key(name));
+        }
+    }
+
+    #[test]
+    fn protected_names_are_found_inside_the_models_own_fields() {
+        let fields = json!({
+            "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20, "maxTokens": 9}, "n": 2},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        });
+        let mut body = Map::new();
+        let dropped = ProviderOptions::of(Family::Bedrock, object(fields)).merge(Family::Bedrock, &mut body);
+        let expected = json!({
+            "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20}},
+            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        });
+        assert_eq!(Value::Object(body), expected);
+        let path = |name: &str| format!("provider_options.bedrock.additionalModelRequestFields.{name}");
+        assert_eq!(dropped, ["inferenceConfig.maxTokens", "n"].map(path));
     }
 
     #[test]

@@ -60,6 +60,11 @@ impl ChatRequest {
         texts
     }
 
+    /// Whether the model is told to think before it answers. Some do so unasked.
+    pub fn asks_to_think(&self) -> bool {
+        self.reasoning_budget_tokens.is_some() || self.reasoning_effort.is_some_and(|effort| effort != Effort::None)
+    }
+
     pub fn images(&self) -> usize {
         let parts = self.messages.iter().flat_map(|message| &message.parts);
         parts.filter(|part| part.text().is_none()).count()

@@ -168,7 +168,7 @@ pub(super) async fn check_stream<D: Decoder>(whole: &Completion, stream: &str, d
 }
 
 /// What a client makes of the pieces of a stream that ended well.
-fn assembled((pieces, end): &(Vec<StreamItem>, Result<StreamItem, Error>)) -> Completion {
+pub(super) fn assembled((pieces, end): &(Vec<StreamItem>, Result<StreamItem, Error>)) -> Completion {
     let Ok(StreamItem::End { finish, usage, model, dropped }) = end.clone() else { panic!("{end:?}") };
     let mut whole = Completion { finish, usage, model, dropped, ..Completion::default() };
     let mut open = false;

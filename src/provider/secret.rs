@@ -43,6 +43,12 @@ impl Secret {
         Some(value)
     }
 
+    /// For a client that sends it by itself.
+    #[cfg(feature = "bedrock")]
+    pub(super) fn exposed(&self) -> &str {
+        &self.0
+    }
+
     /// Whether `text` shows the key or a recognisable part of it; a provider masks a key by keeping its ends.
     pub(super) fn shows_in(&self, text: &str) -> bool {
         const PART: usize = 6;

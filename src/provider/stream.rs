@@ -13,7 +13,7 @@ use super::sse::{Event, MAX_EVENT_BYTES, Parser};
 
 /// Longest stream in bytes, its frame of JSON included: an endless one ends here, a long answer does not come near.
 /// A token takes some 300 bytes, the longest answers have 128,000.
-const MAX_STREAM_BYTES: usize = 128 * 1024 * 1024;
+pub(super) const MAX_STREAM_BYTES: usize = 128 * 1024 * 1024;
 
 /// Gives the events of one wire format their meaning.
 pub(super) trait Decoder: Send + 'static {

@@ -40,6 +40,7 @@ impl Place {
             Kind::OpenAi => ("openai", "chat"),
             Kind::Anthropic => ("anthropic", "chat"),
             Kind::Gemini => ("gcp.gemini", "generate_content"),
+            Kind::Bedrock => ("aws.bedrock", "chat"),
             Kind::SystemOne | Kind::Demo => (config.name.as_str(), "chat"),
         };
         let url = config.base_url.as_deref().or(config.kind.official_url()).and_then(|url| Url::parse(url).ok());

@@ -43,6 +43,11 @@ pub(super) fn arguments(text: &str) -> Value {
     serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new()))
 }
 
+/// A call's id for APIs that take letters, digits, `_` and `-` only; ids of other providers hold more.
+pub(super) fn tool_id(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
+}
+
 /// Sets a field if there is a value. Infinite and NaN numbers, which JSON lacks, are left out.
 pub(super) fn set(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value.map(Into::into).filter(|value| !value.is_null()) {

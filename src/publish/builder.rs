@@ -3,13 +3,17 @@
 //! Every step can be killed: frozen prompts and embeddings are saved as they come, the next build takes up where
 //! this one stopped, and until the last step the version before stays live.
 
+mod embedding;
+mod loading;
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use semroute_decision::FitConfig;
 
+use self::refusal::{expect_default_route, expect_revision, refuse_if_worse};
 use super::error::BuildError;
 use super::fitting::{self, Fit, FitInput, Previous};
 use super::indexes::IndexFolder;
@@ -19,20 +23,9 @@ use super::report::{BuildReport, FitSummary};
 use super::{check, load, sealed};
 use crate::embed::EmbedQueue;
 use crate::index::{BuildWatch, IndexConfig};
-use crate::prompt::words_of;
 use crate::reference::{
-    Fallback, Fingerprint, ReferenceSet, Revision, RouteName, SetName, SetVersion, Snapshot, Store, StoreError,
-    TextHash, Version,
+    Fingerprint, ReferenceSet, Revision, RouteName, SetName, SetVersion, Snapshot, Store, StoreError, Version,
 };
-
-/// Texts embedded between two saves: what a kill can cost.
-const SAVE_EVERY: usize = 64;
-
-/// Texts that are sorted by length before they are embedded.
-const LOOK_AHEAD: u32 = 1_024;
-
-/// Texts on their way through the embedding queue at once.
-const IN_FLIGHT: usize = 32;
 
 /// Versions kept beside the live one and the one before.
 const KEEP_VERSIONS: u32 = 3;
@@ -183,65 +176,6 @@ impl Builder {
         Ok(self.store.get_version(set, version).await?.draft_revision == draft)
     }
 
-    /// Loads a version that was built before, with its saved index if there is one.
-    pub async fn load(
-        &self,
-        set: &SetName,
-        version: Version,
-        progress: &dyn BuildProgress,
-    ) -> Result<Arc<Snapshot>, BuildError> {
-        let version = self.store.get_version(set, version).await?;
-        let stored = self.store.decision_model(set, version.version).await?;
-        let rule = stored.and_then(|bytes| fitting::restored(&version, &bytes, self.indexing.dimension));
-        let Some(rule) = rule else { return self.load_and_fit(version, progress).await };
-        let snapshot = match self.restore(&version).await? {
-            Some(snapshot) => snapshot,
-            None => {
-                progress.indexing(version.prompts);
-                let rows = load::read(self.store.as_ref(), version, &self.model, self.indexing.dimension).await?;
-                let indexing = self.indexing.clone();
-                watched(move |watch| indexing.make(rows, None, watch), progress).await?
-            }
-        };
-        Ok(Arc::new(Snapshot { rule, ..snapshot }))
-    }
-
-    /// A version without a decision model that this release reads is given one, which is kept for all who serve it.
-    async fn load_and_fit(
-        &self,
-        version: SetVersion,
-        progress: &dyn BuildProgress,
-    ) -> Result<Arc<Snapshot>, BuildError> {
-        let restored = self.restore(&version).await?;
-        if restored.is_none() {
-            progress.indexing(version.prompts);
-        }
-        let name = version.set.clone();
-        let Indexed { snapshot, fit, .. } =
-            self.index(version, Start { restored, ..Start::default() }, progress).await?;
-        let kept = self.store.put_decision_model(&name, snapshot.version, &fit.bytes).await;
-        if let Err(error) = kept {
-            tracing::warn!(set = %name, %error, "the decision model that was fitted could not be kept");
-        }
-        Ok(Arc::new(snapshot))
-    }
-
-    /// With the index that was saved, which has the vectors: the store is asked for texts only, and at the same time.
-    async fn restore(&self, version: &SetVersion) -> Result<Option<Snapshot>, BuildError> {
-        if !self.indexing.is_saved(version) {
-            return Ok(None);
-        }
-        let Indexing { config, folder, dimension } = self.indexing.clone();
-        let (set, number) = (version.set.clone(), version.version);
-        let (saved, texts) = tokio::join!(
-            on_blocking_thread(move || folder.read(&set, number, &config, dimension)),
-            load::read_texts(self.store.as_ref(), version.clone(), &self.model),
-        );
-        let (Some(saved), texts) = (saved?, texts?) else { return Ok(None) };
-        let indexing = self.indexing.clone();
-        on_blocking_thread(move || indexing.restored(texts, saved)).await
-    }
-
     /// Removes what was saved of a set that is no more.
     pub(super) fn forget(&self, set: &SetName) {
         self.indexing.folder.keep_only(set, &[]);
@@ -278,40 +212,6 @@ impl Builder {
             total_seconds: 0.0,
         });
         Ok(Built { set, snapshot, report, changed: false })
-    }
-
-    /// Embeds and saves in small steps; returns how many texts it took.
-    async fn embed_missing(&self, version: &SetVersion, progress: &dyn BuildProgress) -> Result<u64, BuildError> {
-        let (set, number) = (&version.set, version.version);
-        let missing = self.store.count_missing_embeddings(set, number).await?;
-        progress.to_embed(missing, version.prompts);
-        let mut embedded = 0;
-        loop {
-            let mut texts = self.store.missing_embeddings(set, number, LOOK_AHEAD).await?;
-            if texts.is_empty() {
-                return Ok(embedded);
-            }
-            // Texts of like length together: a batch then holds little padding.
-            texts.sort_by_key(|(_, text)| text.len());
-            for texts in texts.chunks(SAVE_EVERY) {
-                let vectors = self.embed(texts).await?;
-                self.store.put_embeddings(&self.model, &vectors).await?;
-                embedded += vectors.len() as u64;
-                progress.embedded(vectors.len() as u64);
-            }
-        }
-    }
-
-    async fn embed(&self, texts: &[(TextHash, String)]) -> Result<Vec<(TextHash, Vec<f32>)>, BuildError> {
-        stream::iter(texts.to_vec())
-            .map(|(hash, text)| async move {
-                let embedded = self.queue.embed_patiently(words_of(&text)).await;
-                let embedded = embedded.map_err(|source| BuildError::Embed { text_hash: hash.to_string(), source })?;
-                Ok((hash, embedded.embedding.as_slice().to_vec()))
-            })
-            .buffer_unordered(IN_FLIGHT)
-            .try_collect()
-            .await
     }
 
     /// What a refit may start from: the routes and what is said of them must be the same.
@@ -389,43 +289,7 @@ struct Indexed {
     fit: Fit,
 }
 
-fn expect_revision(set: &SetName, expected: Option<Revision>, present: Revision) -> Result<(), BuildError> {
-    match expected {
-        Some(expected) if expected != present => Err(BuildError::StaleDraft { set: set.clone(), expected, present }),
-        _ => Ok(()),
-    }
-}
-
-/// What falls back to a route that is not there would fall back to nothing, and nobody would be told.
-fn expect_default_route(version: &SetVersion) -> Result<(), BuildError> {
-    match &version.policy.fallback {
-        Fallback::DefaultRoute(route) if !version.routes.iter().any(|known| known.name == *route) => {
-            Err(BuildError::UnknownDefaultRoute { set: version.set.clone(), route: route.clone() })
-        }
-        Fallback::DefaultRoute(_) | Fallback::BestGuess | Fallback::Abstain => Ok(()),
-    }
-}
-
-fn refuse_if_worse(report: &BuildReport, request: &BuildRequest) -> Result<(), BuildError> {
-    if let (Some(found), Some(least)) = (report.recall_at_10, request.min_recall)
-        && found < least
-    {
-        return Err(BuildError::LowRecall { found, least });
-    }
-    if let (Some(found), Some(before), Some(most)) =
-        (report.agreement, report.previous_agreement, request.max_agreement_drop)
-        && before - found > most
-    {
-        return Err(BuildError::Disagreement { found, before, most });
-    }
-    Ok(())
-}
-
 /// The report that was kept with a version, if it can be read.
 pub fn report_of(version: &SetVersion) -> Option<BuildReport> {
     serde_json::from_str(&version.report).ok()
-}
-
-async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, BuildError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| BuildError::Stopped)
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::builder::Builder;
 use super::error::BuildError;
 use super::progress::Counters;
+use crate::reach::Reach;
 use crate::reference::{SetName, Snapshot, SnapshotCell, Store, StoreError, Version};
 use crate::telemetry::chain;
 
@@ -82,27 +83,13 @@ impl LiveSets {
         Ok(())
     }
 
-    /// Refreshes until `stop`. A store that cannot be reached is logged when it goes and when it comes back.
+    /// Refreshes until `stop`.
     pub async fn follow(self, stop: CancellationToken) {
-        let mut reachable = true;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(POLL) => {}
-            }
-            match self.refresh().await {
-                Ok(()) if !reachable => {
-                    tracing::info!("the store can be reached again");
-                    reachable = true;
-                }
-                Ok(()) => {}
-                Err(error) if reachable => {
-                    tracing::error!(error = %chain(&error), "the store cannot be followed; what is loaded stays in service");
-                    reachable = false;
-                }
-                Err(_) => {}
-            }
-        }
+        let reach = Reach::new(
+            "the store cannot be followed; what is loaded stays in service",
+            "the store can be reached again",
+        );
+        reach.follow(POLL, stop, || self.refresh()).await;
     }
 
     async fn refresh_set(

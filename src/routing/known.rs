@@ -29,6 +29,18 @@ impl Known {
 
     /// Everything that is wrong with a policy: field and fault.
     pub fn faults(&self, policy: &DataPolicy) -> Vec<(String, String)> {
+        let mut faults = self.unknown(policy);
+        faults.extend(policy.faults());
+        faults
+    }
+
+    /// What a policy denies and nobody knows: it would forbid nothing, where all else that is not known allows nothing.
+    pub fn denied_in_vain<'a>(&self, policy: &'a DataPolicy) -> Option<&'a str> {
+        policy.denied_providers.iter().find(|provider| !self.providers.contains(*provider)).map(String::as_str)
+    }
+
+    /// The words of a policy that nothing bears: field and fault.
+    pub fn unknown(&self, policy: &DataPolicy) -> Vec<(String, String)> {
         let none = BTreeSet::new();
         let words = [
             ("allowed_regions", "region", policy.allowed_regions.as_ref().unwrap_or(&none), &self.regions),
@@ -36,17 +48,17 @@ impl Known {
             ("allowed_providers", "provider", policy.allowed_providers.as_ref().unwrap_or(&none), &self.providers),
             ("denied_providers", "provider", &policy.denied_providers, &self.providers),
         ];
-        let mut faults = Vec::new();
-        for (field, kind, named, known) in words {
-            let strange = named - known;
-            if !strange.is_empty() {
-                let what = format!("{} is no known {kind}; known: {}", told(&strange), told(known));
-                faults.push((field.to_owned(), what));
-            }
-        }
-        faults.extend(policy.faults());
-        faults
+        let unknown = words
+            .into_iter()
+            .filter_map(|(field, kind, named, known)| Some((field.to_owned(), self::unknown(kind, named, known)?)));
+        unknown.collect()
     }
+}
+
+/// What is told of words that are not among the known ones, if there are any. `kind`: what the words name.
+pub(crate) fn unknown(kind: &str, named: &BTreeSet<String>, known: &BTreeSet<String>) -> Option<String> {
+    let strange = named - known;
+    (!strange.is_empty()).then(|| format!("{} is no known {kind}; known: {}", told(&strange), told(known)))
 }
 
 fn told(words: &BTreeSet<String>) -> String {

@@ -1,4 +1,5 @@
-//! How many tokens a request takes, before anybody has counted them for us.
+//! How many tokens a request takes, before anybody has counted them for us: at most ([`Bulk::bound`]), rather too many
+//! ([`Bulk::ample_tokens`]), about ([`Bulk::likely_tokens`]), or counted ([`super::TokenCounter`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,10 +17,14 @@ const ANSWER_TOKENS: u64 = 3;
 /// 170 for each of at most 8 tiles, 1,445 (<https://platform.openai.com/docs/guides/images-vision>); Anthropic: about
 /// 1,600 (<https://docs.anthropic.com/en/docs/build-with-claude/vision>); Gemini: 258 a tile
 /// (<https://ai.google.dev/gemini-api/docs/tokens>).
-pub const IMAGE_TOKENS: u64 = 1_600;
+const IMAGE_TOKENS: u64 = 1_600;
 
-/// Bytes of a token, about, for prices only: English prose has more of them, code and other languages fewer.
-const TOKEN_BYTES: u64 = 4;
+/// Bytes of a token, about: OpenAI's rule of thumb for English (<https://help.openai.com/en/articles/4936856>). Code has
+/// three; other scripts take two or three bytes a character and about a token each.
+const LIKELY_BYTES: u64 = 4;
+
+/// Bytes of a token where an estimate must rather be too high, as for budgets.
+const AMPLE_BYTES: u64 = 3;
 
 /// Answer that is reckoned with where neither the request nor the target limits it.
 const ASSUMED_OUTPUT_TOKENS: u64 = 4_096;
@@ -60,10 +65,30 @@ impl<'a> Bulk<'a> {
         self.sized(self.bytes(), false)
     }
 
-    pub(super) fn sized(&self, text_tokens: u64, exact: bool) -> Size {
-        let around = self.turns * TURN_TOKENS + ANSWER_TOKENS + self.images * IMAGE_TOKENS;
-        Size { input_tokens: text_tokens + around, exact, max_output_tokens: self.max_output_tokens }
+    /// About: for what can be wrong by a factor of two, such as what a cancelled call took.
+    pub fn likely_tokens(&self) -> u64 {
+        likely_tokens(self.bytes()) + self.around()
     }
+
+    /// Seldom too low: for what is reserved, and corrected when it is known.
+    pub fn ample_tokens(&self) -> u64 {
+        self.bytes().div_ceil(AMPLE_BYTES) + self.around()
+    }
+
+    pub(super) fn sized(&self, text_tokens: u64, exact: bool) -> Size {
+        let input_tokens = text_tokens + self.around();
+        Size { input_tokens, exact, max_output_tokens: self.max_output_tokens }
+    }
+
+    /// Tokens beside those of the texts.
+    fn around(&self) -> u64 {
+        self.turns * TURN_TOKENS + ANSWER_TOKENS + self.images * IMAGE_TOKENS
+    }
+}
+
+/// Of a text of so many bytes, about.
+pub fn likely_tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(LIKELY_BYTES)
 }
 
 /// A request's tokens.
@@ -90,7 +115,7 @@ impl Size {
     /// the request allows, or with as much as is usual.
     pub(super) fn likely_cost(&self, prices: &Prices) -> Money {
         const USUAL_OUTPUT_TOKENS: u64 = 512;
-        let input_tokens = if self.exact { self.input_tokens } else { self.input_tokens.div_ceil(TOKEN_BYTES) };
+        let input_tokens = if self.exact { self.input_tokens } else { likely_tokens(self.input_tokens) };
         prices.cost(Usage::new(input_tokens, self.max_output_tokens.unwrap_or(USUAL_OUTPUT_TOKENS)))
     }
 }
@@ -136,6 +161,15 @@ mod tests {
         let expected = 5 + 7 + r#"{"a":1}"#.len() + r#"["x"]"#.len() + 3_200;
         assert_eq!(bulk.bound(), Size { input_tokens: expected as u64, exact: false, max_output_tokens: Some(9) });
         assert!(!format!("{bulk:?}").contains("12345"));
+    }
+
+    #[test]
+    fn estimates_differ_in_how_far_they_are_on_the_safe_side() {
+        let bulk = Bulk { texts: vec!["eight by".into(), "te".into()], turns: 2, images: 1, max_output_tokens: None };
+        let around = 2 * 4 + 3 + 1_600;
+        assert_eq!(bulk.likely_tokens(), 3 + around);
+        assert_eq!(bulk.ample_tokens(), 4 + around);
+        assert_eq!(bulk.bound().input_tokens, 10 + around);
     }
 
     #[test]

@@ -35,10 +35,11 @@ where
     registry().with(layers)
 }
 
-/// What is configured, and the ids of requests in any case, and the steps of traces in none.
+/// What is configured, and the ids of requests in any case, and the steps of traces in none. Of AWS' SDK, whose lines
+/// can hold answers, only errors.
 fn log_filter(level: &str) -> EnvFilter {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let fixed = [(REQUEST, LevelFilter::ERROR), (STEP, LevelFilter::OFF)];
+    let fixed = [(REQUEST, LevelFilter::ERROR), (STEP, LevelFilter::OFF), ("aws", LevelFilter::ERROR)];
     fixed.into_iter().fold(filter, |filter, (target, level)| match format!("{target}={level}").parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use semroute::govern::keys::{KeyTerms, Limits, create, revoke};
+use semroute::govern::keys::{KeyId, KeyTerms, Limits, Words, create, revoke};
 use semroute::govern::{Keys, Role};
 use semroute::grpc::pb;
 use semroute::money::Money;
@@ -16,7 +16,7 @@ use tonic_types::StatusExt;
 use crate::outcome::is_fault;
 use crate::probe::get;
 use crate::scripted::{Script, Scripted, Step};
-use crate::server::{Setup, TestServer, complete_request, route_request, set_name, until_ok};
+use crate::server::{Setup, TestServer, complete_request, prompt_edit, route_request, set_name, until_ok};
 
 const MATHS: &str = "what is 7 times 8?";
 
@@ -35,7 +35,8 @@ fn with_role(role: Role) -> KeyTerms {
 /// A key that the server knows.
 async fn key(server: &TestServer, terms: KeyTerms) -> (pb::Key, String) {
     let keys: &Keys = &server.app.keys;
-    let (key, secret) = create(keys.store().as_ref(), terms, 1).await.unwrap();
+    let words = Words::read(&server.app.config.routing(), server.app.store.as_ref(), []).await.unwrap();
+    let (key, secret) = create(keys.store().as_ref(), &words, terms, 1).await.unwrap();
     keys.refresh().await.unwrap();
     (pb::Key { id: key.id.to_string(), ..pb::Key::default() }, secret.reveal().to_owned())
 }
@@ -167,7 +168,7 @@ async fn keys_are_made_changed_and_ended_by_an_admin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_kept_to_its_sets_and_routes() {
     let provider = Scripted::start([Script::completion("56")]).await;
-    let server = Setup::providers(&[provider.address()], "auth.mode = 'required'").start().await;
+    let server = Setup::providers(&[provider.address()], "auth.mode = 'required'\n[sets.other]").start().await;
     let other = Some([SetName::new("other").unwrap()].into());
     let (_, elsewhere) = key(&server, KeyTerms { sets: other, ..routing() }).await;
     let cooking = Some([RouteName::new("cooking").unwrap()].into());
@@ -239,7 +240,7 @@ async fn a_stream_ends_with_its_key() {
     let refused = router(&server, &secret).await.route(route_request(MATHS)).await.unwrap_err();
     is_fault(&refused, Code::ResourceExhausted, "KEY_CONCURRENCY");
     // By another process, as it were: the server follows.
-    let id = semroute::govern::keys::KeyId::new(&made.id).unwrap();
+    let id = KeyId::new(&made.id).unwrap();
     let store = server.app.keys.store();
     revoke(store.as_ref(), &id, 2).await.unwrap();
     let begun = Instant::now();
@@ -288,4 +289,74 @@ async fn a_budget_wants_prices_and_a_request_within_it() {
     assert!(provider.requests().is_empty());
     let short = pb::CompleteRequest { max_output_tokens: Some(4), ..complete_request(MATHS) };
     client.complete(short).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_names_what_is_configured_and_fails_closed_when_it_is_no_more() {
+    let (first, second) =
+        (Scripted::start([Script::completion("56")]).await, Scripted::start([Script::completion("57")]).await);
+    let setup = |addresses: &[std::net::SocketAddr]| Setup::providers(addresses, "auth.mode = 'required'");
+    let server = setup(&[first.address(), second.address()]).start().await;
+    let (_, operator) = key(&server, with_role(Role::Admin)).await;
+    let mut keys = admin(&server, &operator).await;
+    let terms = |policy: pb::KeyPolicy| pb::KeyTerms {
+        name: "team".to_owned(),
+        may_route: true,
+        policy: Some(policy),
+        ..pb::KeyTerms::default()
+    };
+    let denying = |provider: &str| {
+        terms(pb::KeyPolicy { denied_providers: vec![provider.to_owned()], ..pb::KeyPolicy::default() })
+    };
+    let strange = pb::KeyTerms {
+        sets: vec!["smal".to_owned()],
+        routes: vec!["cookery".to_owned()],
+        ..terms(pb::KeyPolicy { allowed_regions: vec!["region-9".to_owned()], ..pb::KeyPolicy::default() })
+    };
+    let refused = keys.create_key(pb::CreateKeyRequest { terms: Some(strange) }).await.unwrap_err();
+    is_fault(&refused, Code::InvalidArgument, "INVALID_FIELD");
+    for told in ["terms.sets: \"smal\"", "terms.routes: \"cookery\"", "terms.policy.allowed_regions: \"region-9\""] {
+        assert!(refused.message().contains(told), "{}", refused.message());
+    }
+    let made = keys.create_key(pb::CreateKeyRequest { terms: Some(denying("p1")) }).await.unwrap().into_inner();
+    assert!(made.key.unwrap().unknown.is_empty());
+    router(&server, &made.secret).await.complete(complete_request(MATHS)).await.unwrap();
+    // The provider goes by another name from now on; what was denied must not be reached by it.
+    let folder = server.stopped().await;
+    let server = TestServer::start(setup(&[first.address()]), folder).await;
+    let mut team = router(&server, &made.secret).await;
+    for refused in
+        [team.complete(complete_request(MATHS)).await.unwrap_err(), team.route(route_request(MATHS)).await.unwrap_err()]
+    {
+        is_fault(&refused, Code::FailedPrecondition, "KEY_OUTDATED");
+        assert!(refused.message().contains("p1"), "{}", refused.message());
+    }
+    let listed = admin(&server, &operator).await.list_keys(pb::ListKeysRequest {}).await.unwrap().into_inner().keys;
+    assert!(listed[1].unknown[0].contains("policy.denied_providers: \"p1\" is no known provider"), "{listed:?}");
+    assert_eq!(first.requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_ends_with_its_key() {
+    let server = Setup::toml("auth.mode = 'required'").start().await;
+    let (made, reader) = key(&server, with_role(Role::ReadOnly)).await;
+    // More than the windows of a connection hold.
+    let text = |at: usize| format!("{at} {}", "what is 7 times 8? ".repeat(400));
+    let prompts: Vec<_> = (0..2_000).map(|at| prompt_edit("maths", &text(at))).collect();
+    server.app.store.upsert_prompts(&set_name(), &prompts).await.unwrap();
+    let mut references =
+        pb::reference_service_client::ReferenceServiceClient::with_interceptor(server.channel().await, Sending(reader));
+    let request = pb::ExportRequest { set: set_name().to_string() };
+    let mut prompts = references.export(request).await.unwrap().into_inner();
+    prompts.message().await.unwrap().unwrap();
+    revoke(server.app.keys.store().as_ref(), &KeyId::new(&made.id).unwrap(), 2).await.unwrap();
+    server.app.keys.refresh().await.unwrap();
+    let ended = loop {
+        match prompts.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("all of it came"),
+            Err(status) => break status,
+        }
+    };
+    is_fault(&ended, Code::Unauthenticated, "REVOKED_KEY");
 }

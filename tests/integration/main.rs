@@ -12,6 +12,7 @@ mod observing;
 mod outcome;
 mod probe;
 mod raw;
+mod references;
 #[path = "../support/scripted.rs"]
 mod scripted;
 mod server;
@@ -27,6 +28,7 @@ mod dispatching;
 mod embedding;
 #[cfg(unix)]
 mod examining;
+mod importing;
 #[cfg(unix)]
 mod indexes;
 mod keys;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use semroute::govern::audit::{Entry, Line, Method, Reader, Verified, Verify, files};
+use semroute::govern::keys::{KeyTerms, Words, create, revoke};
 use semroute::grpc::pb;
 use tonic::{Code, Request};
 
@@ -144,6 +145,80 @@ async fn a_caller_who_goes_away_is_recorded_with_what_was_under_way() {
     call.abort();
     let entry = cancelled(2).await;
     assert_eq!((entry.method, entry.code.as_str()), (Method::Complete, "CANCELLED"));
+}
+
+/// A completion that hangs, and what it is told when somebody else ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_we_end_is_recorded_as_the_caller_sees_it() {
+    let hanging = || Script::events([Step::delta("5"), Step::Hang]);
+    let provider =
+        Scripted::start([hanging(), Script::hang(), hanging(), Script::hang(), hanging(), Script::hang()]).await;
+    let toml = format!("server.drain_timeout = '200ms'\nauth.mode = 'required'\n{REQUIRED}");
+    let mut server = Setup::providers(&[provider.address()], &toml).start().await;
+    let dir = folder(&server);
+    let keys = server.app.keys.clone();
+    let key = async || {
+        let terms = KeyTerms { name: "k".to_owned(), may_route: true, ..KeyTerms::default() };
+        let (key, secret) = create(keys.store().as_ref(), &Words::default(), terms, 1).await.unwrap();
+        keys.refresh().await.unwrap();
+        (key.id, secret.reveal().to_owned())
+    };
+    let asking = |secret: &str, timeout: Duration| {
+        let mut request = Request::new(complete_request(MATHS));
+        request.metadata_mut().insert("authorization", format!("Bearer {secret}").parse().unwrap());
+        request.set_timeout(timeout);
+        request
+    };
+    let router = server.router().await;
+    // A stream and a whole answer, both ended; what they were told, and what is recorded of them.
+    let both = async |secret: &str, timeout: Duration, end: &mut dyn FnMut()| {
+        let before = provider.requests().len();
+        let (mut one, mut other) = (router.clone(), router.clone());
+        let mut stream = one.complete_stream(asking(secret, timeout)).await.unwrap().into_inner();
+        eventually("the stream is asked", PATIENCE, async || (provider.requests().len() == before + 1).then_some(()))
+            .await;
+        let whole = asking(secret, timeout);
+        let whole = tokio::spawn(async move { other.complete(whole).await.map(|_| ()) });
+        eventually("both are asked", PATIENCE, async || (provider.requests().len() == before + 2).then_some(())).await;
+        end();
+        let told = loop {
+            match stream.message().await {
+                Ok(event) => assert!(event.is_some(), "it hangs"),
+                Err(status) => break status,
+            }
+        };
+        [fault(&told), fault(&whole.await.unwrap().unwrap_err())].map(|(code, reason)| (code, reason.to_owned()))
+    };
+    let recorded = async |count: usize| {
+        let entries = eventually("both are recorded", PATIENCE, async || {
+            Some(entries(&dir)).filter(|entries| entries.len() == count)
+        });
+        let ends =
+            entries.await.into_iter().skip(count - 2).map(|entry| (entry.code, entry.reason.unwrap_or_default()));
+        ends.collect::<Vec<_>>()
+    };
+    let check = |told: &[(Code, String)], recorded: &[(String, String)], code: Code, name: &str, reason: &str| {
+        for (of_caller, of_log) in told.iter().zip(recorded) {
+            assert_eq!((of_caller.0, of_caller.1.as_str()), (code, reason));
+            assert_eq!((of_log.0.as_str(), of_log.1.as_str()), (name, reason));
+        }
+    };
+    let (id, secret) = key().await;
+    let store = keys.store().clone();
+    let told = both(&secret, PATIENCE, &mut || {
+        let (store, keys, id) = (store.clone(), keys.clone(), id.clone());
+        tokio::spawn(async move {
+            revoke(store.as_ref(), &id, 2).await.unwrap();
+            keys.refresh().await.unwrap();
+        });
+    })
+    .await;
+    check(&told, &recorded(2).await, Code::Unauthenticated, "UNAUTHENTICATED", "REVOKED_KEY");
+    let (_, secret) = key().await;
+    let told = both(&secret, Duration::from_millis(700), &mut || {}).await;
+    check(&told, &recorded(4).await, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED");
+    let told = both(&secret, PATIENCE, &mut || server.ask_to_stop()).await;
+    check(&told, &recorded(6).await, Code::Unavailable, "UNAVAILABLE", "SHUTTING_DOWN");
 }
 
 /// What every caller was told before the server was killed.

@@ -82,22 +82,25 @@ pub(crate) fn set_name() -> SetName {
     SetName::new("small").unwrap()
 }
 
-fn small_set(policy: SetPolicy) -> SetFiles {
-    let name = |route: &str| RouteName::new(route).unwrap();
-    let prompt = |route: &str, text: &str| PromptEdit {
+pub(crate) fn prompt_edit(route: &str, text: &str) -> PromptEdit {
+    PromptEdit {
         id: None,
-        route: name(route),
+        route: RouteName::new(route).unwrap(),
         text: text.to_owned(),
         purpose: PromptPurpose::Reference,
         precondition: Precondition::None,
-    };
+    }
+}
+
+fn small_set(policy: SetPolicy) -> SetFiles {
+    let name = |route: &str| RouteName::new(route).unwrap();
     SetFiles {
         edit: SetEdit { name: set_name(), description: "for tests".to_owned(), policy },
         routes: PROMPTS
             .iter()
             .map(|(route, _)| Route { description: format!("about {route}"), ..Route::named(name(route)) })
             .collect(),
-        prompts: PROMPTS.iter().flat_map(|(route, texts)| texts.map(|text| prompt(route, text))).collect(),
+        prompts: PROMPTS.iter().flat_map(|(route, texts)| texts.map(|text| prompt_edit(route, text))).collect(),
         warnings: Vec::new(),
     }
 }

@@ -190,6 +190,11 @@ async fn the_command_line_makes_a_key_and_uses_it_over_tls() {
     assert!(answer.contains("\"route\":\"maths\""), "{answer}");
     let (answered, _, said) = run(&route, None).await;
     assert!(!answered && said.contains("a key is needed"), "{said}");
+    let bench = ["bench", "--server", &url, "--ca", &ca, "--requests", "5", "--warmup", "0s", "--json"];
+    let (measured, report, said) = run(&bench, Some(&secret)).await;
+    assert!(measured && report.contains("\"ok\":5"), "{report} {said}");
+    let (measured, _, said) = run(&["bench", "--server", &url, "--requests", "5"], Some(&secret)).await;
+    assert!(!measured && said.contains("UnknownIssuer"), "{said}");
     let id = secret.split('_').nth(1).unwrap();
     let (changed, shown, said) = run(&["key", "update", id, "--unset", "limits", "--expires-in", "1day"], None).await;
     assert!(

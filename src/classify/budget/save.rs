@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Budget;
 use crate::money::Money;
+use crate::reach::Reach;
 use crate::reference::{Store, StoreError};
 
 /// What a killed server forgets at most, beside the calls that were under way.
@@ -44,10 +45,10 @@ impl Budget {
     }
 }
 
-/// Saves until `stop`, and once more then. A store that cannot be written to is logged when it goes and when it comes
-/// back; the caps hold all the same, from memory.
+/// Saves until `stop`, and once more then. While the store cannot be written to the caps hold all the same, from memory.
 pub async fn follow_spend(budget: Budget, store: Arc<dyn Store>, stop: CancellationToken) {
-    let (mut reachable, mut rounds) = (true, 0u32);
+    let mut reach = Reach::new("what the LLM stage spends cannot be saved", "what the LLM stage spends is saved again");
+    let mut rounds = 0u32;
     loop {
         let last = tokio::select! {
             () = stop.cancelled() => true,
@@ -58,18 +59,7 @@ pub async fn follow_spend(budget: Budget, store: Arc<dyn Store>, stop: Cancellat
         if matches!(saved, Ok(false)) && !last && rounds.is_multiple_of(READ_EVERY) {
             saved = budget.recall(store.as_ref()).await.map(|()| false);
         }
-        match saved {
-            Ok(_) if !reachable => {
-                tracing::info!("what the LLM stage spends is saved again");
-                reachable = true;
-            }
-            Ok(_) => {}
-            Err(error) if reachable => {
-                tracing::error!(error = %crate::telemetry::chain(&error), "what the LLM stage spends cannot be saved");
-                reachable = false;
-            }
-            Err(_) => {}
-        }
+        reach.note(&saved);
         if last {
             return;
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::tls::TlsArgs;
 use crate::load::{Call, Extent, Method, Pace, Profile};
 
 /// Measure a running server under load.
@@ -19,7 +20,7 @@ use crate::load::{Call, Extent, Method, Pace, Profile};
     semroute bench --concurrency 16 --repeats 1 --json\n  \
     semroute bench --find-rate --slo 25ms --prompts prompts.jsonl")]
 pub struct BenchArgs {
-    /// The server, for example 127.0.0.1:50051 [default: the configured address].
+    /// The server, for example 127.0.0.1:50051 or https://router.example:50051 [default: the configured address].
     #[arg(long, value_name = "ADDRESS")]
     pub(super) server: Option<String>,
     /// Open loop: requests a second. With --find-rate: the rate to begin with.
@@ -101,6 +102,8 @@ pub struct BenchArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

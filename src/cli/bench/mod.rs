@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::{Bar, Unit, note};
+use super::tls::url;
 use super::{CommandError, Exit, print};
 use crate::config::{self, Config};
 use crate::load::{
@@ -34,8 +35,8 @@ const CONFIRMATIONS: usize = 5;
 
 pub async fn run(args: BenchArgs, config: Config) -> Result<Exit, CommandError> {
     let signals = Signals::listen().map_err(CommandError::Signals)?;
-    let address = args.server.clone().unwrap_or_else(|| config.server.listen.to_string());
-    let target = Target::parse(&address)?;
+    let url = url(args.server.as_deref(), &config);
+    let target = Target::parse(&url, args.tls.for_url(&url)?)?;
     let target = match config::caller_key() {
         Some(key) => target.with_key(&key)?,
         None => target,

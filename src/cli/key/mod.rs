@@ -3,20 +3,23 @@
 mod terms;
 mod told;
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 
 use self::terms::{TermArgs, Unset};
-use self::told::{as_json, as_table};
+use self::told::{Told, as_json, as_table};
 use super::progress::note;
 use super::{CommandError, Exit, print};
+use crate::app::set_folders;
 use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::govern::AuthMode;
 use crate::govern::keys::{
-    KeyError, KeyId, KeySecret, KeyStore, KeyTerms, SpendTotal, StoredKey, VirtualKey, change, create, revoke, rotate,
+    KeyError, KeyId, KeySecret, KeyStore, KeyTerms, StoredKey, VirtualKey, Words, change, create, revoke, rotate,
 };
+use crate::reference::{SetName, Store, read_directory};
 use crate::store::SqliteStore;
 
 /// Make, list, change and revoke virtual keys.
@@ -96,7 +99,8 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
             terms.apply(&mut new, now());
             // A key without a role is there to send prompts.
             new.may_route = terms.may_route.unwrap_or(new.role.is_none());
-            reveal(&create(store, new, now()).await?, json)?;
+            let words = words(store, config).await?;
+            reveal(&create(store, &words, new, now()).await?, json)?;
             if config.auth.mode == AuthMode::Off {
                 note("Keys are not asked for at present: set auth.mode = \"required\" in the configuration.");
             }
@@ -105,20 +109,22 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
             let stored = store.list_keys().await?;
             let keys: Vec<VirtualKey> = stored.into_iter().map(|StoredKey { key, .. }| key).collect();
             let keys: Vec<VirtualKey> = keys.into_iter().filter(|key| all || !told::has_ended(key, now())).collect();
-            let spent = spent(store, &keys).await?;
-            print(&if json { as_json(&keys, &spent).to_string() } else { as_table(&keys, &spent, now()) })?;
+            let told = told(store, config, keys).await?;
+            print(&if json { as_json(&told).to_string() } else { as_table(&told, now()) })?;
         }
         KeyCommand::Show { id } => {
             let id = KeyId::new(&id)?;
             let stored = store.get_key(&id).await?.ok_or(KeyError::Unknown(id))?;
-            show(store, stored.key).await?;
+            show(store, config, stored.key).await?;
         }
         KeyCommand::Update { id, terms, unset } => {
             let edit = |present: &mut KeyTerms| {
                 unset.iter().for_each(|what| what.apply(present));
                 terms.apply(present, now());
             };
-            show(store, change(store, &KeyId::new(&id)?, edit).await?).await?;
+            let words = words(store, config).await?;
+            let changed = change(store, &words, &KeyId::new(&id)?, edit).await?;
+            show(store, config, changed).await?;
         }
         KeyCommand::Rotate { id, json } => reveal(&rotate(store, &KeyId::new(&id)?).await?, json)?,
         KeyCommand::Revoke { id } => {
@@ -139,18 +145,30 @@ fn reveal((key, secret): &(VirtualKey, KeySecret), json: bool) -> Result<(), Com
     Ok(print(secret.reveal())?)
 }
 
-async fn show(store: &SqliteStore, key: VirtualKey) -> Result<(), CommandError> {
-    let keys = [key];
-    let spent = spent(store, &keys).await?;
-    let told = as_json(&keys, &spent);
-    let one = told.as_array().and_then(|keys| keys.first()).cloned().unwrap_or_default();
-    Ok(print(&format!("{one:#}"))?)
+async fn show(store: &SqliteStore, config: &Config, key: VirtualKey) -> Result<(), CommandError> {
+    let told = told(store, config, vec![key]).await?;
+    told.iter().try_for_each(|one| Ok(print(&format!("{:#}", told::one(one)))?))
 }
 
-async fn spent(store: &SqliteStore, keys: &[VirtualKey]) -> Result<Vec<SpendTotal>, CommandError> {
+async fn told(store: &SqliteStore, config: &Config, keys: Vec<VirtualKey>) -> Result<Vec<Told>, CommandError> {
     let ids: Vec<KeyId> = keys.iter().map(|key| key.id.clone()).collect();
     let today = Calendar::now().day(tokio::time::Instant::now());
-    Ok(store.journal_spend(&[], &ids, today).await?)
+    let (spent, words) = (store.journal_spend(&[], &ids, today).await?, words(store, config).await?);
+    Ok(keys.into_iter().zip(spent).map(|(key, spent)| Told::new(key, spent, &words)).collect())
+}
+
+/// What keys may name. The sets in files that the store does not have yet are there after the next start.
+async fn words(store: &SqliteStore, config: &Config) -> Result<Words, CommandError> {
+    let present: BTreeSet<SetName> = store.list_sets().await?.into_iter().map(|set| set.name).collect();
+    let mut to_come = Vec::new();
+    for (set, path) in set_folders(&config.reference_prompts_dir)? {
+        if !present.contains(&set) {
+            // Files that cannot be read stop a start, and are told then.
+            let routes = read_directory(&path).map(|files| files.routes).unwrap_or_default();
+            to_come.push((set, routes.into_iter().map(|route| route.name).collect()));
+        }
+    }
+    Ok(Words::read(&config.routing(), store, to_come).await?)
 }
 
 /// Seconds since the Unix epoch.

@@ -4,26 +4,40 @@ use comfy_table::{Table, presets};
 use humantime_serde::re::humantime;
 use serde_json::{Value, json};
 
-use crate::govern::keys::{SpendTotal, VirtualKey};
+use crate::govern::keys::{SpendTotal, VirtualKey, Words};
 use crate::money::Money;
+
+/// A key with what is known of it besides.
+pub(super) struct Told {
+    key: VirtualKey,
+    spent: SpendTotal,
+    /// What of its terms nothing bears any more: field and fault.
+    unknown: Vec<(String, String)>,
+}
+
+impl Told {
+    pub(super) fn new(key: VirtualKey, spent: SpendTotal, words: &Words) -> Self {
+        Self { unknown: words.unknown(&key.terms), key, spent }
+    }
+}
 
 pub(super) fn has_ended(key: &VirtualKey, now: i64) -> bool {
     key.revoked_at.is_some() || key.terms.expires_at.is_some_and(|at| at <= now)
 }
 
-pub(super) fn as_table(keys: &[VirtualKey], spent: &[SpendTotal], now: i64) -> String {
+pub(super) fn as_table(keys: &[Told], now: i64) -> String {
     if keys.is_empty() {
         return "no keys: make one with `semroute key create`".to_owned();
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["ID", "NAME", "STATE", "ROLE", "PROMPTS", "SPENT TODAY", "THIS MONTH"]);
-    for (key, spent) in keys.iter().zip(spent) {
+    for Told { key, spent, unknown } in keys {
         let terms = &key.terms;
         table.add_row([
             key.id.to_string(),
             terms.name.clone(),
-            state(key, now).to_owned(),
+            state(key, now, !unknown.is_empty()).to_owned(),
             terms.role.map_or("-".to_owned(), |role| role.to_string()),
             if terms.may_route { "yes" } else { "no" }.to_owned(),
             of(spent.of_day, terms.limits.money_per_day),
@@ -33,10 +47,12 @@ pub(super) fn as_table(keys: &[VirtualKey], spent: &[SpendTotal], now: i64) -> S
     table.to_string()
 }
 
-fn state(key: &VirtualKey, now: i64) -> &'static str {
+fn state(key: &VirtualKey, now: i64, is_outdated: bool) -> &'static str {
     match key.revoked_at {
         Some(_) => "revoked",
         None if has_ended(key, now) => "expired",
+        // `semroute key show` says what is wrong.
+        None if is_outdated => "outdated",
         None => "good",
     }
 }
@@ -45,11 +61,11 @@ fn of(spent: Money, limit: Option<Money>) -> String {
     limit.map_or_else(|| spent.to_string(), |limit| format!("{spent} of {limit}"))
 }
 
-pub(super) fn as_json(keys: &[VirtualKey], spent: &[SpendTotal]) -> Value {
-    keys.iter().zip(spent).map(|(key, spent)| one(key, spent)).collect()
+pub(super) fn as_json(keys: &[Told]) -> Value {
+    keys.iter().map(one).collect()
 }
 
-fn one(key: &VirtualKey, spent: &SpendTotal) -> Value {
+pub(super) fn one(Told { key, spent, unknown }: &Told) -> Value {
     let terms = &key.terms;
     let units = |money: Option<Money>| money.map(Money::units);
     json!({
@@ -73,6 +89,7 @@ fn one(key: &VirtualKey, spent: &SpendTotal) -> Value {
         "expires_at": terms.expires_at.map(date),
         "revoked_at": key.revoked_at.map(date),
         "revision": key.revision,
+        "unknown": unknown.iter().map(|(field, what)| format!("{field}: {what}")).collect::<Vec<_>>(),
     })
 }
 

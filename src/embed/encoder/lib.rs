@@ -71,13 +71,14 @@ impl Encoder {
         self.network.cpu().describe()
     }
 
-    /// With so many threads that help with single prompts ([`Self::encode_together`]). They sleep until they are needed.
+    /// With so many threads that help with single prompts ([`Self::encode_together`]). Each calls `begin` first; then they
+    /// sleep until they are needed.
     ///
     /// Errors: `Helper` if the system starts no more threads.
-    pub fn with_helpers(self, helpers: usize) -> Result<Self, EncoderError> {
+    pub fn with_helpers(self, helpers: usize, begin: impl Fn() + Clone + Send + 'static) -> Result<Self, EncoderError> {
         let team = match helpers {
             0 => None,
-            _ => Some(Team::start(&self.network, helpers).map_err(EncoderError::Helper)?),
+            _ => Some(Team::start(&self.network, helpers, begin).map_err(EncoderError::Helper)?),
         };
         Ok(Self { team: team.map(|team| Arc::new(Mutex::new(team))), ..self })
     }

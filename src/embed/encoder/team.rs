@@ -42,7 +42,11 @@ pub(super) struct Team {
 
 impl Team {
     /// Starts the threads. Errors: the system's, where there can be no more threads.
-    pub fn start(network: &Arc<Network>, helpers: usize) -> std::io::Result<Self> {
+    pub fn start(
+        network: &Arc<Network>,
+        helpers: usize,
+        begin: impl Fn() + Clone + Send + 'static,
+    ) -> std::io::Result<Self> {
         let table = Arc::new(Table {
             members: helpers + 1,
             prompt: RwLock::default(),
@@ -54,9 +58,17 @@ impl Team {
         let seat = |member| Seat { table: Arc::clone(&table), member, meetings: 0 };
         let mut team = Self { seat: seat(0), helpers: Vec::new() };
         for member in 1..=helpers {
-            let (network, seat) = (Arc::clone(network), seat(member));
+            let (network, seat, begin) = (Arc::clone(network), seat(member), begin.clone());
             let thread = std::thread::Builder::new().name(format!("encoder-helper-{member}"));
-            team.helpers.push(thread.spawn(move || help(&network, seat))?.thread().clone());
+            team.helpers.push(
+                thread
+                    .spawn(move || {
+                        begin();
+                        help(&network, seat);
+                    })?
+                    .thread()
+                    .clone(),
+            );
         }
         Ok(team)
     }

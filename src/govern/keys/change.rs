@@ -3,6 +3,7 @@
 use super::key::{KeyTerms, VirtualKey};
 use super::secret::{KeyId, KeySecret, new_id};
 use super::store::{KeyStore, StoredKey};
+use super::words::Words;
 use crate::reference::StoreError;
 
 /// Attempts at a change that others change the key under.
@@ -26,9 +27,9 @@ pub enum KeyError {
 
 type Result<T> = std::result::Result<T, KeyError>;
 
-/// Makes a key; `now` is in seconds since the Unix epoch. The secret is kept nowhere.
-pub async fn create(store: &dyn KeyStore, terms: KeyTerms, now: i64) -> Result<(VirtualKey, KeySecret)> {
-    check(&terms)?;
+/// Makes a key of known words; `now` is in seconds since the Unix epoch. The secret is kept nowhere.
+pub async fn create(store: &dyn KeyStore, words: &Words, terms: KeyTerms, now: i64) -> Result<(VirtualKey, KeySecret)> {
+    check(terms.faults().into_iter().chain(words.unknown(&terms)))?;
     let id = new_id()?;
     let secret = KeySecret::new(&id)?;
     let key = VirtualKey { id, terms, created_at: now, revoked_at: None, revision: 1 };
@@ -36,15 +37,18 @@ pub async fn create(store: &dyn KeyStore, terms: KeyTerms, now: i64) -> Result<(
     Ok((key, secret))
 }
 
-/// Changes what an operator sets.
+/// Changes what an operator sets. Words that have become unknown since they were set may stay, but none may be added.
 pub async fn change(
     store: &dyn KeyStore,
+    words: &Words,
     id: &KeyId,
     edit: impl Fn(&mut KeyTerms) + Send + Sync,
 ) -> Result<VirtualKey> {
     replace(store, id, |stored| {
+        let before = words.unknown(&stored.key.terms);
         edit(&mut stored.key.terms);
-        check(&stored.key.terms)
+        let added = words.unknown(&stored.key.terms).into_iter().filter(|fault| !before.contains(fault));
+        check(stored.key.terms.faults().into_iter().chain(added))
     })
     .await
 }
@@ -95,7 +99,7 @@ async fn replace(
     Err(KeyError::Contended(id.clone()))
 }
 
-fn check(terms: &KeyTerms) -> Result<()> {
-    let faults = terms.faults();
+fn check(faults: impl Iterator<Item = (String, String)>) -> Result<()> {
+    let faults: Vec<_> = faults.collect();
     if faults.is_empty() { Ok(()) } else { Err(KeyError::Faults(faults)) }
 }

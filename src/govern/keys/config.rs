@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::money::Prices;
+use crate::provider::DEMO;
 
 const MAX_ASSUMED_TOKENS: u64 = 10_000_000;
 
@@ -35,6 +36,11 @@ impl Default for AuthConfig {
 }
 
 impl AuthConfig {
+    /// Prices of a target of this provider: its own, else those that are assumed. The built-in demo costs nothing.
+    pub fn prices(&self, provider: &str, own: Option<Prices>) -> Option<Prices> {
+        if provider == DEMO { Some(Prices::default()) } else { own.or(self.assumed_prices) }
+    }
+
     /// Everything that is wrong: field and fault.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();

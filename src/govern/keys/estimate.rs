@@ -1,17 +1,9 @@
 //! What a request may take at most, before it is sent.
 
 use super::config::AuthConfig;
-use crate::dispatch::Attempt;
-use crate::money::{Money, Prices};
-use crate::provider::{ChatRequest, DEMO, Usage};
-use crate::routing::{IMAGE_TOKENS, Target};
-
-/// Bytes of text that make a token, at least. English has about four and code three; a Chinese character is three
-/// bytes and about one token.
-const BYTES_PER_TOKEN: u64 = 3;
-
-/// What a turn takes beside its text: its role and the marks around it.
-const TOKENS_PER_TURN: u64 = 8;
+use crate::money::Money;
+use crate::provider::{ChatRequest, Usage};
+use crate::routing::{Bulk, Target};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
@@ -30,11 +22,12 @@ impl Estimate {
 
     /// For one attempt at the dearest of the targets.
     pub fn of<'a>(chat: &ChatRequest, targets: impl IntoIterator<Item = &'a Target>, config: &AuthConfig) -> Self {
-        let input = input_tokens(chat);
+        let input = Bulk::of(chat).ample_tokens();
         let none = Self { tokens: input, money: Some(Money::ZERO) };
         targets.into_iter().fold(none, |dearest, target| {
             let output = output_tokens(chat, target, config);
-            let cost = prices(target, config).map(|prices| prices.cost(Usage::new(input, output)));
+            let cost =
+                config.prices(&target.provider, target.prices).map(|prices| prices.cost(Usage::new(input, output)));
             Self {
                 tokens: dearest.tokens.max(input.saturating_add(output)),
                 money: dearest.money.zip(cost).map(|(dearest, cost)| dearest.max(cost)),
@@ -43,35 +36,17 @@ impl Estimate {
     }
 }
 
-/// Those of the target, else those that are assumed. The built-in demo costs nothing.
-pub(super) fn prices(target: &Target, config: &AuthConfig) -> Option<Prices> {
-    if target.provider == DEMO {
-        return Some(Prices::default());
-    }
-    target.prices.or(config.assumed_prices)
-}
-
-fn input_tokens(chat: &ChatRequest) -> u64 {
-    let bytes = chat.texts().iter().map(|text| text.len() as u64).sum::<u64>();
-    let around = TOKENS_PER_TURN * (chat.messages.len() as u64 + 1) + IMAGE_TOKENS * chat.images() as u64;
-    bytes.div_ceil(BYTES_PER_TOKEN) + around
-}
-
 fn output_tokens(chat: &ChatRequest, target: &Target, config: &AuthConfig) -> u64 {
     let wanted = chat.max_output_tokens.map_or(config.assumed_output_tokens, u64::from);
     target.max_output_tokens.map_or(wanted, |most| wanted.min(most))
 }
 
-/// What an attempt cost whose target has no price, by the prices that are assumed then.
-pub(crate) fn assumed_cost(attempt: &Attempt, config: &AuthConfig) -> Option<Money> {
-    let prices = if attempt.provider == DEMO { Some(Prices::default()) } else { config.assumed_prices };
-    prices.zip(attempt.usage).map(|(prices, usage)| prices.cost(usage))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Prices;
     use crate::prompt::Message;
+    use crate::provider::DEMO;
     use crate::reference::TargetName;
 
     fn target(name: &str, prices: Option<Prices>, max_output_tokens: Option<u64>) -> Target {
@@ -90,7 +65,7 @@ mod tests {
         // A token of input costs 1 and one of output 2 billionths.
         let cheap = target("a", Some(Prices::new(0.001, 0.002)), None);
         let dear = target("b", Some(Prices::new(0.01, 0.02)), Some(100));
-        let input = 100 + 16;
+        let input = 100 + 7;
         let cost = |prices: Prices, output: u64| Some(prices.cost(Usage::new(input, output)));
         let expected = Estimate { tokens: input + 1_000, money: cost(Prices::new(0.001, 0.002), 1_000) };
         assert_eq!(of(std::slice::from_ref(&cheap), &config), expected);
@@ -109,6 +84,6 @@ mod tests {
     fn an_answer_without_a_limit_is_assumed_to_be_so_long() {
         let (chat, config) = (ChatRequest::default(), AuthConfig::default());
         let tokens = |most: Option<u64>| Estimate::of(&chat, &[target("a", None, most)], &config).tokens;
-        assert_eq!([tokens(None), tokens(Some(100)), tokens(Some(1 << 40))], [8 + 4_096, 8 + 100, 8 + 4_096]);
+        assert_eq!([tokens(None), tokens(Some(100)), tokens(Some(1 << 40))], [3 + 4_096, 3 + 100, 3 + 4_096]);
     }
 }

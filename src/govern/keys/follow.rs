@@ -13,8 +13,8 @@ use super::ledger::Ledger;
 use super::secret::KeyId;
 use super::store::{KeyStamp, KeyStore};
 use super::table::Table;
+use crate::reach::Reach;
 use crate::reference::StoreError;
-use crate::telemetry::chain;
 
 /// How often the store is asked whether a key has changed: a revocation is known everywhere in this time.
 const POLL: Duration = Duration::from_millis(500);
@@ -96,28 +96,10 @@ impl Keys {
         Ok(())
     }
 
-    /// Refreshes until `stop`. A store that cannot be reached is logged when it goes and when it comes back; the keys
-    /// that are known stay in use.
+    /// Refreshes until `stop`.
     pub async fn follow(self, stop: CancellationToken) {
-        let mut reachable = true;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(POLL) => {}
-            }
-            match self.refresh().await {
-                Ok(()) if !reachable => {
-                    tracing::info!("keys can be read again");
-                    reachable = true;
-                }
-                Ok(()) => {}
-                Err(error) if reachable => {
-                    tracing::error!(error = %chain(&error), "keys cannot be read; those that are known stay in use");
-                    reachable = false;
-                }
-                Err(_) => {}
-            }
-        }
+        let reach = Reach::new("keys cannot be read; those that are known stay in use", "keys can be read again");
+        reach.follow(POLL, stop, || self.refresh()).await;
     }
 
     /// What each key has spent today, in the order of their ids.

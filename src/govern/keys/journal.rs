@@ -1,64 +1,54 @@
-//! Writes to the store what keys spend, beside the requests: each second, and at once where a block is used up.
+//! Writes to the store what keys spend, beside the requests: each second, and at once where a block is used up. Reads
+//! there each second what other servers spend: until then they can go over a budget together, by what the others have let
+//! through meanwhile. Within one server no budget is overdrawn.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Holder;
 use super::follow::Keys;
 use super::spend::Save;
 use super::store::SpendChange;
+use crate::reach::Reach;
 use crate::reference::StoreError;
-use crate::telemetry::chain;
 
-const SAVE_EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(1);
 
 /// Blocks are not written faster than this.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How often what other servers spent is asked for: every so many rounds of a server at rest.
-const READ_EVERY: u32 = 10;
-
-/// Writes until `stop`, and once more then. A store that cannot be written to is logged when it goes and when it comes
-/// back; the limits hold all the same, from memory.
+/// Writes until `stop`, and once more then. While the store cannot be written to the limits hold all the same, from memory.
 pub async fn follow_key_spend(keys: Keys, stop: CancellationToken) {
-    let (mut reachable, mut rounds) = (true, 0u32);
+    let mut reach = Reach::new("what keys spend cannot be saved", "what keys spend is saved again");
+    // Comes however often blocks are asked for in between.
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let last = tokio::select! {
-            () = stop.cancelled() => true,
-            () = tokio::time::sleep(SAVE_EVERY) => false,
-            () = woken(&keys) => false,
+        let round = tokio::select! {
+            () = stop.cancelled() => Round::Last,
+            _ = ticks.tick() => Round::Regular,
+            () = woken(&keys) => Round::Block,
         };
-        rounds = rounds.wrapping_add(1);
-        let mut saved = keys.save_spend().await;
-        if last && saved.is_ok() {
-            // Once more: now that nothing is coming, what is held ahead is given back.
-            saved = keys.save_spend().await;
-        }
-        if matches!(saved, Ok(false)) && !last && rounds.is_multiple_of(READ_EVERY) {
-            saved = keys.read_spend().await.map(|()| false);
-        }
-        match saved {
-            Ok(_) if !reachable => {
-                tracing::info!("what keys spend is saved again");
-                reachable = true;
-            }
-            Ok(_) => {}
-            Err(error) if reachable => {
-                tracing::error!(error = %chain(&error), "what keys spend cannot be saved");
-                reachable = false;
-            }
-            Err(_) => {}
-        }
-        if last {
+        let done = keys.journal(round).await;
+        reach.note(&done);
+        if round == Round::Last {
             return;
         }
-        if !reachable {
+        if done.is_err() {
             // A store that fails at once would be asked without a pause.
-            tokio::time::sleep(SAVE_EVERY).await;
+            tokio::time::sleep(EVERY).await;
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    Regular,
+    Block,
+    Last,
 }
 
 async fn woken(keys: &Keys) {
@@ -67,8 +57,18 @@ async fn woken(keys: &Keys) {
 }
 
 impl Keys {
-    /// Writes what has changed; returns whether anything had.
-    pub(super) async fn save_spend(&self) -> Result<bool, StoreError> {
+    async fn journal(&self, round: Round) -> Result<(), StoreError> {
+        self.save_spend().await?;
+        match round {
+            Round::Block => Ok(()),
+            Round::Regular => self.read_spend().await,
+            // Once more: now that nothing is coming, what is held ahead is given back.
+            Round::Last => self.save_spend().await,
+        }
+    }
+
+    /// Writes what has changed.
+    pub(super) async fn save_spend(&self) -> Result<(), StoreError> {
         let today = self.ledger().now().day;
         let saves: Vec<(Arc<Holder>, Save)> = self
             .holders()
@@ -79,7 +79,7 @@ impl Keys {
             })
             .collect();
         if saves.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
         let changes = saves.iter().flat_map(|(holder, save)| {
             let of_key =
@@ -93,7 +93,7 @@ impl Keys {
                 for ((holder, save), total) in saves.iter().zip(totals) {
                     holder.account.saved(save, total.of_day, total.of_month);
                 }
-                Ok(true)
+                Ok(())
             }
             Err(error) => {
                 saves.into_iter().for_each(|(holder, save)| holder.account.not_saved(save));

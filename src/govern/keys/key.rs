@@ -69,7 +69,7 @@ pub struct VirtualKey {
 }
 
 impl KeyTerms {
-    /// Everything that is wrong: field and fault.
+    /// Everything that is wrong whatever is configured: field and fault. See [`super::Words`] for the words.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut add = |field: &str, what: String| faults.push((field.to_owned(), what));
@@ -90,15 +90,6 @@ impl KeyTerms {
                 add(field, "is empty, which allows none: leave it out to allow all".to_owned());
             }
         }
-        if let Some(policy) = &self.policy {
-            for (field, price) in
-                [("max_input_price", policy.max_input_price), ("max_output_price", policy.max_output_price)]
-            {
-                if price.is_some_and(|price| !price.is_finite() || price < 0.0) {
-                    add(&format!("policy.{field}"), "must be a number of at least 0".to_owned());
-                }
-            }
-        }
         let counts = [
             ("requests_per_minute", self.limits.requests_per_minute),
             ("tokens_per_minute", self.limits.tokens_per_minute),
@@ -107,6 +98,8 @@ impl KeyTerms {
         for (field, _) in counts.into_iter().filter(|(_, limit)| *limit == Some(0)) {
             add(&format!("limits.{field}"), "is 0: revoke the key instead".to_owned());
         }
+        let policy = self.policy.iter().flat_map(DataPolicy::faults);
+        faults.extend(policy.map(|(field, what)| (format!("policy.{field}"), what)));
         faults
     }
 }

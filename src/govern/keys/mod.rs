@@ -24,6 +24,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod window;
+mod words;
 
 pub use caller::Caller;
 pub use change::{KeyError, change, create, revoke, rotate};
@@ -31,7 +32,6 @@ pub use config::{AuthConfig, AuthMode};
 pub use counts::KeyCounts;
 pub use error::{Forbidden, Period, Refused, Unauthenticated};
 pub use estimate::Estimate;
-pub(crate) use estimate::assumed_cost;
 pub use follow::Keys;
 pub use journal::follow_key_spend;
 pub use key::{KeyTerms, Limits, MAX_KEY_NAME_BYTES, VirtualKey};
@@ -40,3 +40,4 @@ pub use reservation::{Amount, Entered, Reservation};
 pub use role::Role;
 pub use secret::{IdError, KeyId, KeySecret, SecretHash};
 pub use store::{KeyStamp, KeyStore, SpendChange, SpendTotal, StoredKey};
+pub use words::Words;

@@ -7,6 +7,7 @@ use super::*;
 use crate::calendar::Calendar;
 use crate::money::Money;
 use crate::reference::{RouteName, SetName};
+use crate::routing::DataPolicy;
 use crate::store::SqliteStore;
 
 /// 2024-10-04, noon.
@@ -37,7 +38,7 @@ impl Place {
     }
 
     async fn key_of(&self, terms: KeyTerms) -> (KeyId, String) {
-        let (key, secret) = create(self.store.as_ref(), terms, NOW).await.unwrap();
+        let (key, secret) = create(self.store.as_ref(), &words(), terms, NOW).await.unwrap();
         (key.id, format!("Bearer {}", secret.reveal()))
     }
 
@@ -50,6 +51,14 @@ impl Place {
 
 fn terms() -> KeyTerms {
     KeyTerms { name: "a key".to_owned(), may_route: true, ..KeyTerms::default() }
+}
+
+/// One provider, one region, and a set `a` with the route `r`.
+fn words() -> Words {
+    Words::of(
+        &toml::from_str("[sets.a.routes.r]\n[[targets]]\nname = 't'\nprovider = 'p'\nmodel = 'm'\nregion = 'eu'")
+            .unwrap(),
+    )
 }
 
 fn cost(money: u64) -> Estimate {
@@ -102,7 +111,7 @@ async fn a_key_ends_with_its_revocation_its_date_and_its_secret() {
     let callers: Vec<_> =
         [&revoked_key, &expiring_key, &rotated_key].map(|key| found(&keys, key).unwrap()).into_iter().collect();
     revoke(store, &revoked, NOW).await.unwrap();
-    change(store, &expiring, |terms| terms.expires_at = Some(NOW)).await.unwrap();
+    change(store, &words(), &expiring, |terms| terms.expires_at = Some(NOW)).await.unwrap();
     let (_, second) = rotate(store, &rotated).await.unwrap();
     keys.refresh().await.unwrap();
     let mut ends = Vec::new();
@@ -115,7 +124,7 @@ async fn a_key_ends_with_its_revocation_its_date_and_its_secret() {
     assert_eq!(found(&keys, &rotated_key).unwrap_err(), Unauthenticated::Unknown);
     let renewed = found(&keys, &format!("Bearer {}", second.reveal())).unwrap();
     // An operator moves the date: the key lives again, and calls with it are not ended by its first end.
-    change(store, &expiring, |terms| terms.expires_at = None).await.unwrap();
+    change(store, &words(), &expiring, |terms| terms.expires_at = None).await.unwrap();
     keys.refresh().await.unwrap();
     let again = found(&keys, &expiring_key).unwrap();
     for caller in [&again, &renewed] {
@@ -279,4 +288,58 @@ async fn what_was_spent_outlives_the_server_however_it_ends() {
     here.save_spend().await.unwrap();
     there.recall(&[id]).await.unwrap();
     assert_eq!(there.ledger().remainder(&callers[1]).money_day, Some(Money(1_000 - remembered - 1 - 100)));
+}
+
+#[tokio::test]
+async fn a_busy_server_hears_soon_what_others_spend() {
+    let place = Place::new().await;
+    let ((_, shared), (_, own)) = (place.key(day_budget(1_000)).await, place.key(day_budget(1_000_000)).await);
+    let (here, there) = (place.server().await, place.server().await);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let following = tokio::spawn(follow_key_spend(there.clone(), stop.clone()));
+    here.ledger().reserve(&found(&here, &shared).unwrap(), cost(900)).unwrap().settle(Money(900), 10);
+    here.save_spend().await.unwrap();
+    let (caller, busy) = (found(&there, &shared).unwrap(), found(&there, &own).unwrap());
+    let left = || there.ledger().remainder(&caller).money_day;
+    let begun = Instant::now();
+    // It never rests, and never spends with the key in question.
+    while left() != Some(Money(100)) && begun.elapsed() < Duration::from_secs(4) {
+        there.ledger().reserve(&busy, cost(10)).unwrap().settle(Money(10), 10);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(left(), Some(Money(100)));
+    assert!(there.ledger().reserve(&caller, cost(101)).is_err());
+    stop.cancel();
+    following.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_names_only_what_there_is_or_was() {
+    let place = Place::new().await;
+    let store = place.store.as_ref();
+    let policy = |text: &str| Some(toml::from_str::<DataPolicy>(text).unwrap());
+    let refused = async |terms: KeyTerms, expected: &[&str]| {
+        let KeyError::Faults(faults) = create(store, &words(), terms, NOW).await.unwrap_err() else { panic!() };
+        let fields: Vec<&str> = faults.iter().map(|(field, _)| field.as_str()).collect();
+        assert_eq!(fields, expected);
+        faults
+    };
+    let set = |name: &str| Some([SetName::new(name).unwrap()].into());
+    let route = |name: &str| Some([RouteName::new(name).unwrap()].into());
+    let told = refused(KeyTerms { sets: set("b"), ..terms() }, &["sets"]).await;
+    assert_eq!(told[0].1, "\"b\" is no known set; known: \"a\"");
+    refused(KeyTerms { sets: set("a"), routes: route("s"), ..terms() }, &["routes"]).await;
+    let strange = "allowed_regions = ['eu', 'eu-wst']\nrequired_certifications = ['x']\ndenied_providers = ['q']";
+    let fields = ["policy.allowed_regions", "policy.required_certifications", "policy.denied_providers"];
+    refused(KeyTerms { policy: policy(strange), ..terms() }, &fields).await;
+    refused(KeyTerms { policy: policy("max_input_price = -1.0"), ..terms() }, &["policy.max_input_price"]).await;
+    let good = KeyTerms { sets: set("a"), routes: route("r"), policy: policy("allowed_regions = ['eu']"), ..terms() };
+    let (key, _) = create(store, &words(), good, NOW).await.unwrap();
+    // The configuration is another one now: the key may be changed, but not to what nobody knows.
+    let none = Words::default();
+    let renamed = change(store, &none, &key.id, |terms| terms.name = "another".to_owned()).await.unwrap();
+    assert_eq!(none.unknown(&renamed.terms).len(), 3);
+    let error = change(store, &none, &key.id, |terms| terms.sets = Some([SetName::new("b").unwrap()].into())).await;
+    assert!(matches!(error, Err(KeyError::Faults(_))), "{error:?}");
+    change(store, &none, &key.id, |terms| (terms.sets, terms.routes, terms.policy) = (None, None, None)).await.unwrap();
 }

@@ -204,7 +204,7 @@ fn options(violations: &mut Violations, request: &mut pb::CompleteRequest) -> Pr
         name => Family::named(name),
     };
     if family.is_none() {
-        violations.add("provider_options_family", "must be openai, anthropic or gemini");
+        violations.add("provider_options_family", "must be openai, anthropic, gemini or bedrock");
     }
     let fields = request.provider_options.take().map(json_object).unwrap_or_default();
     if fields.is_empty() || !fields.keys().all(|name| Family::named(name).is_some()) {

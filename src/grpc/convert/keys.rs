@@ -96,6 +96,7 @@ impl From<VirtualKey> for pb::Key {
             revision: key.revision,
             spent_today: None,
             spent_this_month: None,
+            unknown: Vec::new(),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn body(model: &str, request: &ChatRequest, stream: bool) -> Encoded 
     set(&mut body, "max_tokens", Some(thinking.max_tokens));
     set(&mut body, "system", system(request));
     set(&mut body, "messages", Some(turns));
-    set_sampling(&mut body, request, thinking.fixes_sampling, &mut dropped);
+    set_sampling(&mut body, "top_p", request, thinking.fixes_sampling, &mut dropped);
     set(&mut body, "stop_sequences", (!request.stop.is_empty()).then(|| request.stop.clone()));
     if request.seed.is_some() {
         dropped.push("seed".to_owned());
@@ -45,8 +45,15 @@ pub(super) fn body(model: &str, request: &ChatRequest, stream: bool) -> Encoded 
     Encoded { body: Value::Object(body), dropped }
 }
 
-/// The API takes temperatures up to 1, newer models either a temperature or a `top_p`, and thoughts none of them.
-fn set_sampling(body: &mut Map<String, Value>, request: &ChatRequest, fixed: bool, dropped: &mut Vec<String>) {
+/// Claude takes temperatures up to 1, newer models either a temperature or a `top_p` (which not every API calls so), and
+/// thoughts none of them.
+pub(in crate::provider) fn set_sampling(
+    body: &mut Map<String, Value>,
+    top_p_name: &'static str,
+    request: &ChatRequest,
+    fixed: bool,
+    dropped: &mut Vec<String>,
+) {
     if let Some(temperature) = request.temperature.filter(|temperature| *temperature != 1.0) {
         if fixed || temperature > 1.0 {
             dropped.push("temperature".to_owned());
@@ -57,7 +64,7 @@ fn set_sampling(body: &mut Map<String, Value>, request: &ChatRequest, fixed: boo
         if body.contains_key("temperature") || (fixed && top_p < THINKING_MIN_TOP_P) {
             dropped.push("top_p".to_owned());
         } else {
-            set(body, "top_p", decimal(top_p));
+            set(body, top_p_name, decimal(top_p));
         }
     }
 }
@@ -79,8 +86,10 @@ fn turns(request: &ChatRequest, dropped: &mut Vec<String>) -> Value {
     for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System) {
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
         let mut blocks = blocks(at, message, dropped);
-        if let Some(last) = blocks.last_mut() {
-            mark(last, message.cache_mark);
+        match blocks.last_mut().filter(|last| !is_thought(last)) {
+            Some(last) => mark(last, message.cache_mark),
+            None if message.cache_mark => dropped.push(format!("messages[{at}].cache_mark")),
+            None => {}
         }
         match turns.last_mut() {
             Some((last, before)) if *last == role => before.extend(blocks),
@@ -103,7 +112,7 @@ fn blocks(at: usize, message: &Message, dropped: &mut Vec<String>) -> Vec<Value>
         Some(answered) => {
             let content = plain_or_blocks(parts.collect());
             let mut block =
-                json!({"type": "tool_result", "tool_use_id": tool_id(&answered.call_id), "content": content});
+                json!({"type": "tool_result", "tool_use_id": wire::tool_id(&answered.call_id), "content": content});
             if answered.failed {
                 wire::insert(&mut block, "is_error", true);
             }
@@ -150,14 +159,14 @@ fn thought(thought: &Reasoning) -> Option<Value> {
     })
 }
 
-fn tool_use(call: &ToolCall) -> Value {
-    let input = wire::arguments(&call.arguments);
-    json!({"type": "tool_use", "id": tool_id(&call.id), "name": call.name, "input": input})
+/// The API refuses marks on thoughts. They come first in a turn: where one is the last block, there is nothing else.
+fn is_thought(block: &Value) -> bool {
+    matches!(block.get("type").and_then(Value::as_str), Some("thinking" | "redacted_thinking"))
 }
 
-/// The API takes letters, digits, `_` and `-`; ids of other providers hold more.
-fn tool_id(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()
+fn tool_use(call: &ToolCall) -> Value {
+    let input = wire::arguments(&call.arguments);
+    json!({"type": "tool_use", "id": wire::tool_id(&call.id), "name": call.name, "input": input})
 }
 
 fn mark(block: &mut Value, marked: bool) {

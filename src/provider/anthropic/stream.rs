@@ -12,7 +12,7 @@ use super::super::redact::Redactor;
 use super::super::sse::Event;
 use super::super::stream::Decoder;
 use super::super::wire;
-use super::reply::{Answer, Block, Counts, Reported, Stopped, redacted, sealed};
+use super::reply::{Answer, Block, Counts, Reported, Stopped, arguments, redacted, sealed};
 use crate::prompt::Reasoning;
 
 #[derive(Deserialize)]
@@ -65,12 +65,18 @@ enum Delta {
     Other,
 }
 
+struct Writing {
+    block: u64,
+    /// What the call's arguments are if none come piece by piece; `None` once one came.
+    whole: Option<String>,
+}
+
 /// Collects what the events of a stream say besides text.
 pub(super) struct Events {
     redactor: Redactor,
     calls: Calls,
-    /// The tool call that is being written: the block's number, and whether any argument came.
-    writing: Option<(u64, bool)>,
+    /// The tool call that is being written.
+    writing: Option<Writing>,
     finish: Option<FinishReason>,
     counts: Counts,
     model: Option<String>,
@@ -87,9 +93,9 @@ impl Events {
             Block::Text { text } => said(text),
             Block::Thinking { thinking, signature } => thought(thinking, signature),
             Block::RedactedThinking { data } => Some(StreamItem::Reasoning(redacted(data))),
-            Block::ToolUse { id, name, .. } => {
+            Block::ToolUse { id, name, input } => {
                 let (index, id) = self.calls.place(block, Some(&id))?;
-                self.writing = Some((block, false));
+                self.writing = Some(Writing { block, whole: Some(arguments(&input)) });
                 let piece = ToolCallPiece { index, id, name: Some(name), ..ToolCallPiece::default() };
                 Some(StreamItem::ToolCall(piece))
             }
@@ -110,18 +116,20 @@ impl Events {
     /// Arguments of blocks that are no call of ours, such as a search at the provider, are passed over.
     fn arguments(&mut self, block: u64, arguments: String) -> Result<Option<StreamItem>, Error> {
         match &mut self.writing {
-            Some((writing, any)) if *writing == block && !arguments.is_empty() => *any = true,
+            Some(writing) if writing.block == block && !arguments.is_empty() => writing.whole = None,
             _ => return Ok(None),
         }
         let (index, _) = self.calls.place(block, None)?;
         Ok(Some(StreamItem::ToolCall(ToolCallPiece { index, arguments, ..ToolCallPiece::default() })))
     }
 
-    /// A call without arguments is one with an empty object.
+    /// The API itself begins a call with an empty object and writes its arguments piece by piece; others that speak its
+    /// format begin with all of them.
     fn finish_block(&mut self, block: u64) -> Result<Option<StreamItem>, Error> {
-        match self.writing {
-            Some((writing, false)) if writing == block => self.arguments(block, "{}".to_owned()),
-            _ => Ok(None),
+        let writing = self.writing.as_mut().filter(|writing| writing.block == block);
+        match writing.and_then(|writing| writing.whole.take()) {
+            Some(whole) => self.arguments(block, whole),
+            None => Ok(None),
         }
     }
 }

@@ -1,11 +1,11 @@
-use super::super::answer::FinishReason;
+use super::super::answer::{FinishReason, StreamItem};
 use super::super::error_class::ErrorClass;
 use super::super::request::Usage;
 use super::super::samples::{self, USAGE, check_body, end, full, minimal, redactor};
 use super::super::stream::Decoder;
-use super::super::stream::tests::decode;
+use super::super::stream::tests::{decode, decode_all};
 use super::*;
-use crate::prompt::Reasoning;
+use crate::prompt::{Message, Reasoning, Role};
 
 macro_rules! golden {
     ($name:literal) => {
@@ -142,4 +142,56 @@ fn usage_that_cannot_be_true_is_not_believed() {
         let answer = format!(r#"{{"type":"message","content":[],"stop_reason":"end_turn","usage":{counts}}}"#);
         assert_eq!(completion(answer.as_bytes(), &redactor()).unwrap().usage, expected, "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_comes_whole_is_taken_whole() {
+    let stream = |input: &str, delta: &str| {
+        let mut events = format!(
+            "data: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":\
+             {{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"clock\",\"input\":{input}}}}}\n\n"
+        );
+        if !delta.is_empty() {
+            events.push_str(&format!(
+                "data: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":\
+                 {{\"type\":\"input_json_delta\",\"partial_json\":\"{delta}\"}}}}\n\n"
+            ));
+        }
+        format!(
+            "{events}data: {{\"type\":\"content_block_stop\",\"index\":0}}\n\ndata: {{\"type\":\"message_stop\"}}\n\n"
+        )
+    };
+    let check = async |input: &str, delta: &str, expected: &str| {
+        let (items, _) = decode_all(stream(input, delta).as_bytes(), 64, decoder()).await;
+        let arguments: String = items
+            .iter()
+            .filter_map(|item| if let StreamItem::ToolCall(piece) = item { Some(&*piece.arguments) } else { None })
+            .collect();
+        assert_eq!(arguments, expected, "{input} {delta}");
+    };
+    check(r#"{"zone":"CET"}"#, "", r#"{"zone":"CET"}"#).await;
+    check("{}", r#"{\"zone\":1}"#, r#"{"zone":1}"#).await;
+    check(r#"{"zone":"CET"}"#, r#"{\"zone\":1}"#, r#"{"zone":1}"#).await;
+    check("{}", "", "{}").await;
+    check("null", "", "{}").await;
+}
+
+#[test]
+fn no_thought_is_marked() {
+    let thought = Reasoning { text: "hm".to_owned(), signature: Some("seal".to_owned()), redacted: false };
+    let thinking = |text: &str| Message {
+        reasoning: vec![thought.clone()],
+        cache_mark: true,
+        ..Message::new(Role::Assistant, text)
+    };
+    let sent = |text: &str| {
+        let messages = vec![Message::user("why?"), thinking(text)];
+        body(MODEL, &ChatRequest { messages, ..ChatRequest::default() }, false)
+    };
+    let bare = sent("");
+    assert_eq!(bare.dropped, ["messages[1].cache_mark"]);
+    assert!(!bare.body.to_string().contains("cache_control"), "{}", bare.body);
+    let marked = sent("so");
+    assert!(marked.dropped.is_empty());
+    assert_eq!(marked.body["messages"][1]["content"][1]["cache_control"], serde_json::json!({"type": "ephemeral"}));
 }

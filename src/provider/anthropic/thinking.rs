@@ -32,20 +32,20 @@ const BY_BUDGET: [&str; 9] = [
 const THOUGHTLESS: [&str; 3] = ["claude-3-haiku", "claude-3-opus", "claude-3-5-"];
 
 /// What is asked of the model's thoughts, and what follows for the rest of the request.
-pub(super) struct Thinking {
-    pub(super) max_tokens: u32,
+pub(in crate::provider) struct Thinking {
+    pub(in crate::provider) max_tokens: u32,
     /// The field `thinking`.
-    pub(super) field: Option<Value>,
+    pub(in crate::provider) field: Option<Value>,
     /// `output_config.effort`.
-    pub(super) effort: Option<&'static str>,
+    pub(in crate::provider) effort: Option<&'static str>,
     /// Thoughts want sampling as it is by default.
-    pub(super) fixes_sampling: bool,
+    pub(in crate::provider) fixes_sampling: bool,
     /// Fields that could not be carried, or not exactly.
-    pub(super) dropped: Vec<&'static str>,
+    pub(in crate::provider) dropped: Vec<&'static str>,
 }
 
 impl Thinking {
-    pub(super) fn of(model: &str, request: &ChatRequest) -> Self {
+    pub(in crate::provider) fn of(model: &str, request: &ChatRequest) -> Self {
         let asked = [
             request.reasoning_effort.map(|_| "reasoning_effort"),
             request.reasoning_budget_tokens.map(|_| "reasoning_budget_tokens"),

@@ -59,6 +59,24 @@ fn single_faults_are_found() {
 }
 
 #[test]
+fn bedrock_wants_a_region_and_a_build_that_holds_it() {
+    let bedrock = |toml: &str, expected: &[&str]| {
+        let without: &[&str] = if cfg!(feature = "bedrock") { &[] } else { &["kind"] };
+        check(&format!("name = 'a'\nkind = 'bedrock'\n{toml}"), &[without, expected].concat());
+    };
+    bedrock("region = 'eu-central-1'", &[]);
+    bedrock("region = 'eu-central-1'\napi_key_env = 'BEDROCK_KEY'\nproxy = 'http://proxy:3128'", &[]);
+    bedrock(
+        "region = 'eu-central-1'\nbase_url = 'https://vpce-1.bedrock-runtime.eu-central-1.vpce.amazonaws.com'",
+        &[],
+    );
+    bedrock("", &["region"]);
+    bedrock("region = 'eu.evil/x'", &["region"]);
+    bedrock("region = 'eu-central-1'\nauth = 'none'\nquery = { a = 'b' }", &["auth", "query"]);
+    check("name = 'a'\nkind = 'openai'\napi_key_env = 'K'\nregion = 'eu-central-1'", &["region"]);
+}
+
+#[test]
 fn a_key_in_plain_text_is_refused_and_not_repeated() {
     let config = parse("name = 'a'\nkind = 'openai'\napi_key = 'sk-plain-key'").unwrap();
     let faults = config.faults();
@@ -70,5 +88,5 @@ fn a_key_in_plain_text_is_refused_and_not_repeated() {
 #[test]
 fn unknown_fields_are_refused() {
     assert!(parse("name = 'a'\nkind = 'openai'\nbaseurl = 'http://h'").is_err());
-    assert!(parse("name = 'a'\nkind = 'bedrock'").is_err());
+    assert!(parse("name = 'a'\nkind = 'cohere'").is_err());
 }

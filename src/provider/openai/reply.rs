@@ -24,13 +24,15 @@ pub(super) struct Answer {
     pub(super) error: Option<Value>,
 }
 
-/// One alternative; `message` in a whole answer, `delta` in a stream. Only one is ever asked for.
+/// One alternative; only one is ever asked for.
 #[derive(Deserialize)]
 pub(super) struct Choice {
     #[serde(default)]
     pub(super) index: u32,
-    #[serde(alias = "delta")]
+    /// In a whole answer. Perplexity writes it into each chunk of a stream as well, with all that was said until then.
     pub(super) message: Option<Words>,
+    /// In a stream.
+    pub(super) delta: Option<Words>,
     pub(super) finish_reason: Option<String>,
 }
 
@@ -172,7 +174,7 @@ pub(super) fn completion(answer: &[u8], redactor: &Redactor) -> Result<Completio
     let choice = answer.choices.into_iter().find(|choice| choice.index == 0);
     let choice = choice.ok_or_else(|| Error::malformed("no choices"))?;
     let (mut told, mut tool_calls) = (Told::default(), Vec::new());
-    if let Some(mut words) = choice.message {
+    if let Some(mut words) = choice.message.or(choice.delta) {
         told = words.take();
         tool_calls = calls(words.tool_calls.unwrap_or_default())?;
     }

@@ -17,6 +17,8 @@ use crate::prompt::Reasoning;
 pub(super) struct Chunks {
     redactor: Redactor,
     calls: Calls,
+    /// Whether a delta has come. What comes as a message then, it repeats.
+    in_deltas: bool,
     finish: Option<FinishReason>,
     refused: bool,
     called: bool,
@@ -29,6 +31,7 @@ impl Chunks {
         Self {
             redactor,
             calls: Calls::default(),
+            in_deltas: false,
             finish: None,
             refused: false,
             called: false,
@@ -38,7 +41,9 @@ impl Chunks {
     }
 
     fn choice(&mut self, mut choice: Choice, items: &mut VecDeque<StreamItem>) -> Result<(), Error> {
-        if let Some(mut words) = choice.message.take() {
+        self.in_deltas |= choice.delta.is_some();
+        let message = choice.message.take().filter(|_| !self.in_deltas);
+        if let Some(mut words) = choice.delta.take().or(message) {
             let told = words.take();
             if !told.reasoning.is_empty() {
                 items.push_back(StreamItem::Reasoning(Reasoning { text: told.reasoning, ..Reasoning::default() }));

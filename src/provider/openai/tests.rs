@@ -162,3 +162,23 @@ fn usage_that_cannot_be_true_is_not_believed() {
         assert_eq!(completion(answer.as_bytes(), &redactor()).unwrap().usage, expected, "{answer}");
     }
 }
+
+/// As Perplexity writes them: each chunk holds its piece, and all that was said until then.
+#[tokio::test]
+async fn a_piece_counts_where_the_whole_stands_beside_it() {
+    let chunk = |whole: &str, delta: &str, more: &str| {
+        let message = format!(r#"{{"role":"assistant","content":"{whole}"}}"#);
+        format!("data: {{\"choices\":[{{\"index\":0,\"message\":{message}{delta}{more}}}]}}\n\n")
+    };
+    let delta = |text: &str| format!(r#","delta":{{"role":"assistant","content":"{text}"}}"#);
+    let last = chunk("So it is.", "", r#","finish_reason":"stop""#);
+    let stream = format!("{}{}{last}", chunk("So", &delta("So"), ""), chunk("So it is.", &delta(" it is."), ""));
+    let (texts, end) = decode(stream.as_bytes(), 64, Chunks::new(redactor())).await;
+    assert_eq!(texts, ["So", " it is."]);
+    assert!(matches!(end, Ok(StreamItem::End { finish: FinishReason::Stop, .. })), "{end:?}");
+    // A server that knows no delta is understood, too.
+    let (texts, _) = decode(last.as_bytes(), 64, Chunks::new(redactor())).await;
+    assert_eq!(texts, ["So it is."]);
+    let whole = r#"{"choices":[{"message":{"content":"So"},"delta":{"content":""},"finish_reason":"stop"}]}"#;
+    assert_eq!(completion(whole.as_bytes(), &redactor()).unwrap().text, "So");
+}

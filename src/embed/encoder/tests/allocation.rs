@@ -51,7 +51,7 @@ fn allocations(mut run: impl FnMut()) -> usize {
 #[test]
 fn a_warm_pass_allocates_only_what_it_returns() {
     for precision in [Precision::Int8, Precision::F32] {
-        let mut encoder = model::encoder("allocation", 1.0, precision).with_helpers(1).unwrap();
+        let mut encoder = model::encoder("allocation", 1.0, precision).with_helpers(1, || ()).unwrap();
         let rows: Vec<Vec<u32>> =
             [40, 3, 17, 48, 1, 20].map(|tokens| (0..tokens).map(|id| id % model::VOCABULARY as u32).collect()).to_vec();
         let batch: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();

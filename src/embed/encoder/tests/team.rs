@@ -17,7 +17,7 @@ fn helpers_change_nothing_to_the_bit() {
     for precision in PRECISIONS {
         let mut alone = model::encoder("bits", 1.0, precision);
         for helpers in 0..4 {
-            let mut team = model::encoder("bits", 1.0, precision).with_helpers(helpers).unwrap();
+            let mut team = model::encoder("bits", 1.0, precision).with_helpers(helpers, || ()).unwrap();
             // Fewer tokens than threads, too; and each size after a longer one.
             for tokens in (1..=48).rev().chain(1..=48) {
                 let prompt = prompt(tokens);
@@ -31,7 +31,7 @@ fn helpers_change_nothing_to_the_bit() {
 
 #[test]
 fn a_bad_prompt_leaves_the_helpers_at_work() {
-    let mut team = model::encoder("bad", 1.0, Precision::Int8).with_helpers(1).unwrap();
+    let mut team = model::encoder("bad", 1.0, Precision::Int8).with_helpers(1, || ()).unwrap();
     let good = team.encode_together(&prompt(9)).unwrap();
     assert!(matches!(team.encode_together(&[]), Err(EncoderError::NoTokens)));
     let beyond = model::VOCABULARY as u32;
@@ -42,7 +42,7 @@ fn a_bad_prompt_leaves_the_helpers_at_work() {
 
 #[test]
 fn clones_share_the_helpers_and_none_waits_for_them() {
-    let mut first = model::encoder("clones", 1.0, Precision::Int8).with_helpers(1).unwrap();
+    let mut first = model::encoder("clones", 1.0, Precision::Int8).with_helpers(1, || ()).unwrap();
     let expected: Vec<Vec<f32>> = (1..=20).map(|tokens| first.encode(&[&prompt(tokens)]).unwrap().remove(0)).collect();
     std::thread::scope(|scope| {
         for _ in 0..3 {

@@ -1,0 +1,87 @@
+//! By how much forecasts are exceeded: a high quantile of the ratio of what a request took to what was foretold, which is
+//! kept back when the next one is judged.
+//!
+//! Under overload the queue always stands where the next request is just refused, so that a forecast which is right on
+//! average would let half of what is taken in come too late. Keeping more back costs nothing there: a shorter queue is as
+//! busy as a long one.
+
+use std::time::Duration;
+
+/// The share of requests that should take no longer than is reckoned with.
+const QUANTILE: f64 = 0.998;
+
+/// A step up, on each request that exceeds what is reckoned with; steps down are smaller as exceeding is to be rarer, so that
+/// both balance at the quantile (stochastic approximation of a quantile, Robbins and Monro 1951).
+const STEP: f64 = 0.05;
+
+/// Nothing is so sure that no tenth is kept back; and a machine that stood still for seconds does not come so often that
+/// more than this were worth it.
+const LEAST: f64 = 1.1;
+const MOST: f64 = 3.0;
+
+/// What is foretold to take less is exceeded for reasons of its own (a thread that wakes late), and by far.
+const TELLING: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Overrun(f64);
+
+impl Overrun {
+    /// Before anything was seen: half as much again.
+    pub(super) fn new() -> Self {
+        Self(1.5)
+    }
+
+    /// What was foretold took so long, or will at least.
+    pub(super) fn observe(&mut self, foretold: Duration, took: Duration) {
+        if foretold < TELLING {
+            return;
+        }
+        let exceeded = took > foretold.mul_f64(self.0);
+        let step = if exceeded { STEP } else { -STEP * (1.0 - QUANTILE) / QUANTILE };
+        self.0 = (self.0 + step).clamp(LEAST, MOST);
+    }
+
+    /// By how much a forecast is to be multiplied.
+    pub(super) fn factor(self) -> f64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    const FORETOLD: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn it_settles_where_one_in_five_hundred_takes_longer() {
+        let mut random = StdRng::seed_from_u64(3);
+        let mut overrun = Overrun::new();
+        let (mut exceeded, mut seen) = (0, 0);
+        for number in 0..400_000 {
+            // Exponential with a mean of a quarter: 0.2 % are beyond 1.55.
+            let took = FORETOLD.mul_f64(-0.25 * (1.0 - random.random::<f64>()).ln());
+            if number > 50_000 {
+                seen += 1;
+                exceeded += u32::from(took > FORETOLD.mul_f64(overrun.factor()));
+            }
+            overrun.observe(FORETOLD, took);
+        }
+        let share = f64::from(exceeded) / f64::from(seen);
+        assert!((0.0015..0.0025).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn it_is_bounded_and_what_is_short_tells_nothing() {
+        let mut overrun = Overrun::new();
+        (0..1_000).for_each(|_| overrun.observe(FORETOLD, Duration::from_secs(60)));
+        assert_eq!(overrun.factor(), MOST);
+        (0..100_000).for_each(|_| overrun.observe(FORETOLD, Duration::ZERO));
+        assert_eq!(overrun.factor(), LEAST);
+        (0..1_000).for_each(|_| overrun.observe(Duration::from_millis(1), Duration::from_secs(60)));
+        assert_eq!(overrun.factor(), LEAST);
+    }
+}
