@@ -4,7 +4,7 @@ use semroute::grpc::pb;
 use tonic::Code;
 
 use crate::expect::{refused, stale, violated};
-use crate::references::{References, expecting, prompt, route, set, write};
+use crate::references::{References, expecting, route, set, write};
 use crate::server::Setup;
 
 const MAX_TEXT: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! Virtual keys, and what they spend.
 
 use crate::govern::keys::{
-    KeyError, KeyId, KeyStore, KeyTerms, Limits, Role, SpendChange, change, create, revoke, rotate,
+    KeyError, KeyId, KeyStore, KeyTerms, Limits, Role, SpendChange, Words, change, create, revoke, rotate,
 };
 use crate::money::Money;
 use crate::reference::{RouteName, SetName};
@@ -9,6 +9,11 @@ use crate::routing::DataPolicy;
 
 pub(super) fn terms(name: &str) -> KeyTerms {
     KeyTerms { name: name.to_owned(), may_route: true, ..KeyTerms::default() }
+}
+
+/// A set `a` with the route `r`.
+pub(super) fn words() -> Words {
+    Words::of(&toml::from_str("[sets.a.routes.r]").unwrap())
 }
 
 pub(crate) async fn keep_all_their_terms(store: &impl KeyStore) {
@@ -29,8 +34,8 @@ pub(crate) async fn keep_all_their_terms(store: &impl KeyStore) {
         expires_at: Some(5),
     };
     assert_eq!(store.key_stamp().await.unwrap().0, 0);
-    let (first, secret) = create(store, whole.clone(), 100).await.unwrap();
-    let (second, _) = create(store, terms("second"), 101).await.unwrap();
+    let (first, secret) = create(store, &words(), whole.clone(), 100).await.unwrap();
+    let (second, _) = create(store, &words(), terms("second"), 101).await.unwrap();
     let listed = store.list_keys().await.unwrap();
     assert_eq!(listed.iter().map(|stored| &stored.key).collect::<Vec<_>>(), [&first, &second]);
     assert_eq!((&listed[0].key.terms, listed[0].hash), (&whole, secret.hash()));
@@ -39,7 +44,7 @@ pub(crate) async fn keep_all_their_terms(store: &impl KeyStore) {
 }
 
 pub(crate) async fn change_one_revision_at_a_time(store: &impl KeyStore) {
-    let (key, first) = create(store, terms("a"), 100).await.unwrap();
+    let (key, first) = create(store, &words(), terms("a"), 100).await.unwrap();
     let mut stamp = store.key_stamp().await.unwrap();
     let mut moved = async |what: &str| {
         let now = store.key_stamp().await.unwrap();
@@ -47,7 +52,7 @@ pub(crate) async fn change_one_revision_at_a_time(store: &impl KeyStore) {
         stamp = now;
     };
     let stale = store.get_key(&key.id).await.unwrap().unwrap();
-    let changed = change(store, &key.id, |terms| terms.name = "b".to_owned()).await.unwrap();
+    let changed = change(store, &words(), &key.id, |terms| terms.name = "b".to_owned()).await.unwrap();
     assert_eq!((changed.revision, changed.terms.name.as_str()), (2, "b"));
     moved("changed").await;
     assert!(!store.replace_key(&stale).await.unwrap(), "it does not raise the revision");
@@ -57,7 +62,7 @@ pub(crate) async fn change_one_revision_at_a_time(store: &impl KeyStore) {
     let mut ahead = stale.clone();
     ahead.key.revision = 3;
     assert!(!store.replace_key(&ahead).await.unwrap(), "it was changed meanwhile");
-    assert!(matches!(change(store, &key.id, |terms| terms.name.clear()).await, Err(KeyError::Faults(_))));
+    assert!(matches!(change(store, &words(), &key.id, |terms| terms.name.clear()).await, Err(KeyError::Faults(_))));
     assert_eq!(revoke(store, &key.id, 200).await.unwrap().revoked_at, Some(200));
     moved("revoked").await;
     assert_eq!(revoke(store, &key.id, 300).await.unwrap().revoked_at, Some(200), "once");
@@ -69,7 +74,7 @@ pub(crate) async fn change_one_revision_at_a_time(store: &impl KeyStore) {
 pub(crate) async fn add_up_what_they_spend(store: &impl KeyStore) {
     let mut ids = Vec::new();
     for name in ["a", "b"] {
-        ids.push(create(store, terms(name), 100).await.unwrap().0.id);
+        ids.push(create(store, &words(), terms(name), 100).await.unwrap().0.id);
     }
     let add = async |changes: &[(usize, i64, i64)], today: i64| {
         let changes: Vec<_> = changes

@@ -1,7 +1,7 @@
 //! Keys of several stores on one place.
 
 use super::Home;
-use super::keys::terms;
+use super::keys::{terms, words};
 use crate::govern::keys::{KeyStore, SpendChange, create};
 use crate::money::Money;
 
@@ -10,7 +10,7 @@ where
     H::Store: KeyStore,
 {
     let (here, there) = (home.open().await, home.open().await);
-    let (key, _) = create(&here, terms("a"), 100).await.unwrap();
+    let (key, _) = create(&here, &words(), terms("a"), 100).await.unwrap();
     let change = |change| SpendChange { key: key.id.clone(), day: 20_000, change };
     here.journal_spend(&[change(5)], &[], 20_000).await.unwrap();
     let totals = there.journal_spend(&[change(2)], std::slice::from_ref(&key.id), 20_000).await.unwrap();
