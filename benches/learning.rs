@@ -52,7 +52,7 @@ struct Oracle(HashMap<String, String>);
 
 #[async_trait]
 impl Provider for Oracle {
-    async fn complete(&self, _: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, _: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let question = request.messages.last().map(|message| message.text.as_str()).unwrap_or_default();
         let prompt = question.split("<prompt>\n").nth(1).and_then(|rest| rest.split("\n</prompt>").next());
         let label = prompt.and_then(|prompt| self.0.get(prompt)).map_or("none", String::as_str);
@@ -64,7 +64,7 @@ impl Provider for Oracle {
         Ok(Completion { text, finish: FinishReason::Stop, ..Completion::default() })
     }
 
-    async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, _: &str, _: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         Err(Error::Truncated)
     }
 }

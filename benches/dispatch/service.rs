@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use semroute::grpc::pb;
+use semroute::grpc::pb::admin_service_client::AdminServiceClient;
 use semroute::grpc::pb::router_service_client::RouterServiceClient;
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -86,6 +87,19 @@ impl Service {
             channels.push(endpoint.connect().await.expect("a connection"));
         }
         channels
+    }
+
+    /// Waits until the target's breaker is not closed; when that was, to a hundredth of a second.
+    pub(crate) async fn opened(&self, target: &str) -> Instant {
+        let mut admin = AdminServiceClient::connect(self.url.clone()).await.expect("a connection");
+        loop {
+            let told = admin.list_targets(pb::ListTargetsRequest {}).await.expect("the targets").into_inner();
+            let state = told.states.iter().find(|state| state.target == target).expect("its state");
+            if state.breaker() != pb::BreakerState::Closed {
+                return Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Resident memory in KiB, and threads.

@@ -10,7 +10,7 @@ use super::progress::{Bar, Unit, note};
 use super::{CommandError, Exit, print};
 use crate::app::StartError;
 use crate::config::{self, Config};
-use crate::dispatch::{BreakerConfig, DispatchConfig, Dispatcher};
+use crate::dispatch::{BreakerConfig, DispatchConfig, Dispatcher, RetryConfig};
 use crate::provider::Providers;
 use crate::reference::TargetName;
 use crate::replay::{Case, Replay, Report, Subject, Terms, Trials, read, render, targets};
@@ -19,7 +19,7 @@ use crate::shutdown::Signals;
 
 /// Send golden prompts to targets, check the answers and compare the targets side by side.
 ///
-/// Each prompt goes to each target, in one attempt and without any routing: no model is loaded and no store opened.
+/// Each prompt goes to each target, in one attempt (after a rest, where the provider asks for one) and without any routing: no model is loaded and no store opened.
 /// Providers, keys and prices are those of the configuration. An answer passes if all that its line expects holds; a
 /// call without an answer has failed. Shares come with their 95 % confidence interval.
 #[derive(Debug, Args)]
@@ -55,6 +55,9 @@ pub struct ReplayArgs {
     /// Longest time for one whole answer. It holds in place of the configured timeouts.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = span)]
     timeout: Duration,
+    /// Longest time that a call waits where its provider asks to be left alone (429, Retry-After); then it has failed.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = span)]
+    max_rest: Duration,
     /// End with exit code 1 if a target passes a smaller share of its calls than this. Default: any failure does.
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, hide_default_value = true, value_parser = share)]
     fail_under: f64,
@@ -72,6 +75,7 @@ impl ReplayArgs {
             concurrency: self.concurrency as usize,
             repeat: self.repeat,
             timeout: self.timeout,
+            max_rest: self.max_rest,
             is_streamed: self.stream,
         }
     }
@@ -128,6 +132,8 @@ fn limits(timeout: Duration) -> DispatchConfig {
         max_attempts: NonZeroU32::MIN,
         // Every prompt is sent, however many have failed before it.
         breaker: BreakerConfig { min_calls: usize::MAX, ..BreakerConfig::default() },
+        // The replay itself waits, so that no rest is taken for a latency.
+        retry: RetryConfig { max_wait: Duration::ZERO, ..RetryConfig::default() },
         ..DispatchConfig::default()
     }
 }

@@ -92,11 +92,14 @@ impl Breaker {
     /// Leave to call, if others might be called instead.
     pub(super) fn admit(&mut self, now: Instant) -> Result<Permit, Bar> {
         self.ripen(now);
-        let (era, share) = (self.era, self.config.probe_share);
+        let (era, share, probes) = (self.era, self.config.probe_share, self.config.probes);
         self.ask(now, |probing| {
             probing.asked += 1;
             let quiet = probing.last.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_AT_LEAST_EVERY);
-            quiet || (probing.granted as f64) < share * probing.asked as f64
+            let is_due = quiet || (probing.granted as f64) < share * probing.asked as f64;
+            // The first goes alone: where it hangs, it is enough that one caller has to wait.
+            let most = if probing.good == 0 { 1 } else { probes };
+            if is_due { most } else { 0 }
         })
         .map(|is_probe| Permit { era, is_probe })
     }
@@ -110,21 +113,21 @@ impl Breaker {
         {
             self.half_open(cause, now);
         }
-        let era = self.era;
-        self.ask(now, |_| true).map(|is_probe| Permit { era, is_probe })
+        let (era, probes) = (self.era, self.config.probes.max(1));
+        self.ask(now, |_| probes).map(|is_probe| Permit { era, is_probe })
     }
 
-    /// Whether a call is a probe, if there is leave for it.
-    fn ask(&mut self, now: Instant, grants: impl Fn(&mut Probing) -> bool) -> Result<bool, Bar> {
-        let most = self.config.probes.max(1);
+    /// Whether a call is a probe, if there is leave for it. `most`: probes that may be under way at once.
+    fn ask(&mut self, now: Instant, most: impl Fn(&mut Probing) -> u32) -> Result<bool, Bar> {
         match &mut self.state {
             State::Closed => Ok(false),
             State::Open { cause, until } => Err(Bar::Open { cause: *cause, until: *until }),
             State::HalfOpen { cause, probing } => {
+                let most = most(probing);
                 // One that never comes back must not hold the place for ever.
                 let overdue =
                     probing.last.is_some_and(|last| now.saturating_duration_since(last) >= PROBE_AT_LEAST_EVERY);
-                if !grants(probing) || (probing.under_way >= most && !overdue) {
+                if most == 0 || (probing.under_way >= most && !overdue) {
                     return Err(Bar::Probing { cause: *cause });
                 }
                 probing.under_way += 1;

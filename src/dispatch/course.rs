@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::attempt::{Attempt, PassReason, Passed};
-use super::breaker::{BreakerState, Permit, Verdict};
+use super::breaker::{Permit, Verdict};
 use super::budget::RetryConfig;
 use super::error::Error;
 use super::health::{Health, Manner};
@@ -29,6 +29,13 @@ pub(super) use leg::Leg;
 
 /// A probe of a target that may still hang is not given much more time than the target took when it was well.
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// And long before that another target is asked beside it, so that its caller hardly notices: after so many times what
+/// 95 % of its target's newest answers took, and not before [`PROBE_LEAST`]. The 95th percentile, since each probe that
+/// loses is recorded as well: it takes seven of them until the next are given more time. So a target that has become slow
+/// for good comes back in the end, and one that hangs for minutes costs few callers a tenth of a second each.
+const PROBE_UNUSUAL: u32 = 2;
+const PROBE_LEAST: Duration = Duration::from_millis(100);
 
 /// An attempt with other targets after it is given up after so many times what 99 % of its target's newest answers took,
 /// and not before [`PATIENCE`]. A caller with a long deadline would else wait for half of it, and before the first of them
@@ -44,6 +51,8 @@ pub(super) struct Bounds {
     pub(super) attempt_timeout: Option<Duration>,
     /// At least 1.
     pub(super) max_attempts: u32,
+    /// Whether it may try a target whose breaker is half open though another one is well.
+    pub(super) may_probe: bool,
     pub(super) hedge: Option<Hedge>,
     pub(super) retry: Arc<RetryConfig>,
     /// Of the request, as estimated.
@@ -192,12 +201,21 @@ impl Course {
         self.candidates.iter().enumerate().any(|(at, candidate)| at != position && candidate.is_fresh(now))
     }
 
-    /// When a second attempt is to begin beside this one, if it is to.
+    /// When a second attempt is to begin beside this one, if it is to: as the request wishes, or since this one is a
+    /// probe that its caller must not wait for.
     pub(super) fn hedge_at(&self, leg: &Leg) -> Option<Instant> {
-        let hedge = self.bounds.hedge?;
         let flight = self.flights.iter().find(|flight| flight.leg.number == leg.number)?;
         let usual = || self.candidates.get(flight.position)?.health.quantile(self.manner, 0.95);
-        leg.began.checked_add(hedge.after.or_else(usual)?)
+        let wished = self.bounds.hedge.and_then(|hedge| hedge.after.or_else(usual));
+        let probed = flight.permit.is_probe.then(|| self.probe_patience(flight.position));
+        leg.began.checked_add(wished.into_iter().chain(probed).min()?)
+    }
+
+    /// How long a probe is alone. Where too little is known of its target: as long as makes a fair trial.
+    fn probe_patience(&self, position: usize) -> Duration {
+        let usual = self.candidates.get(position).and_then(|it| it.health.quantile(self.manner, 0.95));
+        let fair = self.health.breaker_config().fair_time;
+        usual.map_or(fair, |usual| PROBE_LEAST.max(usual.saturating_mul(PROBE_UNUSUAL)))
     }
 
     /// The second attempt, if there may be one: on a target that is well, and that this request has not tried.
@@ -205,10 +223,7 @@ impl Course {
         if self.flights.len() != 1 || self.begun >= self.bounds.max_attempts || now >= self.bounds.deadline {
             return None;
         }
-        let (position, candidate) = self.candidates.iter().enumerate().find(|(_, candidate)| {
-            let closed = candidate.health.reading(now).state == BreakerState::Closed;
-            closed && candidate.is_possible() && candidate.tries == 0 && candidate.not_before <= now
-        })?;
+        let (position, candidate) = self.candidates.iter().enumerate().find(|(_, it)| it.is_well(now))?;
         let permit = candidate.health.admit(now).ok()?;
         self.begin(position, permit, true, now)
     }

@@ -73,7 +73,7 @@ impl Dispatcher {
         let Ok(permit) = health.admit_as_last_resort(now()) else { return };
         let target = health.target();
         let messages = vec![Message::user("ping")];
-        let request = ChatRequest { messages, max_output_tokens: Some(1), ..ChatRequest::default() };
+        let request = Arc::new(ChatRequest { messages, max_output_tokens: Some(1), ..ChatRequest::default() });
         let call = async { self.provider(target)?.complete(&target.model, &request).await };
         let result = tokio::time::timeout(timeout, call).await;
         let result = result.unwrap_or(Err(provider::Error::Timeout { after: timeout }));

@@ -4,7 +4,6 @@
 //! Without the task nothing would look at the clock, since the transport asks for no event while the caller's window
 //! is full.
 
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt, stream};
@@ -50,15 +49,17 @@ impl Courier {
         events: impl Stream<Item = Result<T, Status>> + Send + 'static,
         terms: Terms,
     ) -> impl Stream<Item = Result<T, Status>> + Send + 'static {
-        let (sender, receiver) = mpsc::channel(1);
+        // In boxes: a channel has room for 32 messages whatever its capacity, and these may have half a kilobyte each.
+        let (sender, receiver) = mpsc::channel::<Box<Result<T, Status>>>(1);
         let (ended, end) = oneshot::channel();
+        // What a task moves about within itself it has room for several times.
+        let mut events = Box::pin(events);
         let cut_off = self.cut_off.clone();
         let delivering = async move {
             let Terms { until, caller, ending, place: _place } = terms;
             let forward = async {
-                let mut events = pin!(events);
                 while let Some(event) = events.next().await {
-                    if sender.send(event).await.is_err() {
+                    if sender.send(Box::new(event)).await.is_err() {
                         return;
                     }
                 }
@@ -80,7 +81,7 @@ impl Courier {
         };
         self.tasks.spawn(delivering.instrument(step!("deliver")).in_current_span());
         let last = stream::once(end).filter_map(|end| std::future::ready(end.ok().map(Err)));
-        ReceiverStream::new(receiver).chain(last)
+        ReceiverStream::new(receiver).map(|event| *event).chain(last)
     }
 }
 

@@ -15,6 +15,7 @@ use super::status;
 use crate::classify::Decision;
 use crate::dispatch::{Dispatch, DispatchEvent, DispatchStream};
 use crate::money::Currency;
+use crate::routing::Pending;
 
 type Event = Result<pb::CompleteEvent, Status>;
 
@@ -25,6 +26,7 @@ pub(super) struct Journey {
     decision: Decision,
     explain: bool,
     currency: Currency,
+    under_way: Option<Pending>,
 }
 
 /// What goes along with a dispatch.
@@ -35,20 +37,22 @@ pub(super) struct Companions {
     /// Show the neighbours' texts.
     pub(super) explain: bool,
     pub(super) currency: Currency,
+    /// That it is on its way to the plan's first target, for the order by latency.
+    pub(super) under_way: Option<Pending>,
 }
 
 impl Journey {
     /// Nothing is sent yet.
     pub(super) fn new(dispatch: Dispatch, companions: Companions) -> Self {
-        let Companions { mut meter, mut recording, decision, explain, currency } = companions;
+        let Companions { mut meter, mut recording, decision, explain, currency, under_way } = companions;
         meter.begin(dispatch.account());
         recording.dispatching(dispatch.account());
-        Self { dispatch, meter, recording, decision, explain, currency }
+        Self { dispatch, meter, recording, decision, explain, currency, under_way }
     }
 
     /// The whole answer.
     pub(super) async fn complete(self) -> Result<pb::CompleteResponse, Status> {
-        let Self { dispatch, meter, mut recording, decision, explain, currency } = self;
+        let Self { dispatch, meter, mut recording, decision, explain, currency, under_way: _under_way } = self;
         let answer = match dispatch.complete().await {
             Ok(dispatched) => {
                 let completion = &dispatched.completion;
@@ -68,10 +72,11 @@ impl Journey {
 
     /// The decision, then the answer piece by piece.
     pub(super) fn stream(self) -> impl Stream<Item = Event> + Send + 'static {
-        let Self { dispatch, meter, recording, decision, explain, currency } = self;
+        let Self { dispatch, meter, recording, decision, explain, currency, under_way } = self;
         let decided = pb::complete_event::Event::Decision(pb::Decision::of(&decision, explain));
         let first = pb::CompleteEvent { event: Some(decided) };
-        let road = Road { events: dispatch.stream(), meter: Some(meter), recording: Some(recording), currency };
+        let (meter, recording) = (Some(meter), Some(recording));
+        let road = Road { events: dispatch.stream(), meter, recording, currency, _under_way: under_way };
         let rest = stream::unfold(road, |mut road| async move {
             let event = road.next().await?;
             Some((event, road))
@@ -87,6 +92,7 @@ struct Road {
     /// `None` once it is written.
     recording: Option<Recording>,
     currency: Currency,
+    _under_way: Option<Pending>,
 }
 
 impl Road {

@@ -5,6 +5,7 @@ mod admin;
 mod admission;
 mod auth;
 mod bounds;
+mod codec;
 mod convert;
 mod counted;
 mod deadline;

@@ -37,7 +37,7 @@ struct Draft {
     began: Instant,
     account: Option<Account>,
     ending: Ending,
-    entry: Entry,
+    entry: Box<Entry>,
 }
 
 impl Recording {
@@ -59,7 +59,7 @@ impl Recording {
         }
         audit.ready().map_err(|error| status::from_audit(&error))?;
         let request_id = metadata.get("x-request-id").and_then(|id| id.to_str().ok()).map(word);
-        let entry = Entry { method, request_id, ..Entry::default() };
+        let entry = Box::new(Entry { method, request_id, ..Entry::default() });
         let (audit, tasks, began) = (audit.clone(), tasks.clone(), Instant::now());
         Ok(Self(Some(Draft { audit, tasks, began, account: None, ending: Ending::default(), entry })))
     }
@@ -133,10 +133,16 @@ impl Recording {
         let Some(mut draft) = self.0.take() else { return answer };
         draft.tell(answer.as_ref().err());
         draft.read_account();
-        // A task of its own: a caller who leaves while the entry waits for room takes nothing back.
         let (audit, entry) = (draft.audit, draft.entry);
-        let recorded = draft.tasks.spawn(async move { audit.record(entry).await }).await;
-        recorded.unwrap_or(Err(AuditError::Closed)).map_err(|error| status::from_audit(&error))?;
+        let recorded = match audit.offer(entry) {
+            Ok(taken) => taken.written().await,
+            // A task of its own: a caller who leaves while the entry waits for room takes nothing back.
+            Err(entry) => {
+                let waiting = draft.tasks.spawn(async move { audit.record(*entry).await });
+                waiting.await.unwrap_or(Err(AuditError::Closed))
+            }
+        };
+        recorded.map_err(|error| status::from_audit(&error))?;
         answer
     }
 }
@@ -170,7 +176,7 @@ impl Drop for Recording {
         draft.tell(Some(ending.status().unwrap_or(&gone)));
         let (audit, entry) = (draft.audit, draft.entry);
         let recorded = async move {
-            if let Err(error) = audit.record(entry).await {
+            if let Err(error) = audit.record(*entry).await {
                 tracing::error!(%error, "a request that had been ended was not recorded");
             }
         };

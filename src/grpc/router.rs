@@ -209,7 +209,8 @@ impl RouterService {
         let limits = dispatch::Limits { deadline: until, max_attempts: request.max_attempts, hedge: request.hedge };
         let dispatch = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits);
         let (explain, currency) = (request.classification.explain, self.0.routing.currency().clone());
-        let companions = journey::Companions { meter, recording, decision, explain, currency };
+        let under_way = plan.targets().first().map(|target| self.0.routing.latencies().begin(&target.name));
+        let companions = journey::Companions { meter, recording, decision, explain, currency, under_way };
         Ok((Journey::new(dispatch, companions), until))
     }
 

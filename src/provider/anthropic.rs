@@ -8,6 +8,8 @@ mod reply;
 mod stream;
 pub(super) mod thinking;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::answer::Completion;
@@ -38,17 +40,19 @@ impl Anthropic {
 
 #[async_trait]
 impl Provider for Anthropic {
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let sent = body(model, request, false);
-        let answer = self.endpoint.post(self.url(), &sent.body, request).await?;
-        let completion = completion(&answer, &self.endpoint.redactor(request))?;
+        let redactor = self.endpoint.redactor(request);
+        let answer = self.endpoint.post(self.url(), &sent.body, &redactor).await?;
+        let completion = completion(&answer, &redactor)?;
         Ok(Completion { dropped: sent.dropped, ..completion })
     }
 
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         let sent = body(model, request, true);
-        let response = self.endpoint.post_for_events(self.url(), &sent.body, request).await?;
-        Ok(items(response, Events::new(self.endpoint.redactor(request)), sent.dropped))
+        let redactor = self.endpoint.redactor(request);
+        let response = self.endpoint.post_for_events(self.url(), &sent.body, &redactor).await?;
+        Ok(items(response, Events::new(redactor), sent.dropped))
     }
 }
 

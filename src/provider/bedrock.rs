@@ -15,6 +15,8 @@ mod stream;
 mod thinking;
 mod turns;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use aws_sdk_bedrockruntime::config::retry::RetryConfig;
 use aws_sdk_bedrockruntime::config::timeout::TimeoutConfig;
@@ -69,21 +71,21 @@ impl Bedrock {
         Self { client: Client::from_conf(config.build()), secret }
     }
 
-    fn redactor(&self, request: &ChatRequest) -> Redactor {
+    fn redactor(&self, request: &Arc<ChatRequest>) -> Redactor {
         Redactor::new(self.secret.as_ref(), request)
     }
 }
 
 #[async_trait]
 impl Provider for Bedrock {
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let sent = body(model, request)?;
         let call = self.client.converse().model_id(model).customize().mutate_request(carry(&sent.body));
         let answer = call.send().await.map_err(|error| failure(error, &self.redactor(request)))?;
         Ok(Completion { dropped: sent.dropped, ..completion(answer)? })
     }
 
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         let sent = body(model, request)?;
         let redactor = self.redactor(request);
         let call = self.client.converse_stream().model_id(model).customize().mutate_request(carry(&sent.body));

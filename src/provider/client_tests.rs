@@ -36,8 +36,8 @@ async fn openai(script: Script) -> (Scripted, Arc<dyn Provider>) {
 /// Calls both ways and gives the error of each.
 async fn errors(script: Script) -> [Error; 2] {
     let (_server, provider) = openai(script).await;
-    let unary = provider.complete("m", &samples::minimal()).await.unwrap_err();
-    let streamed = match provider.stream("m", &samples::minimal()).await {
+    let unary = provider.complete("m", &samples::minimal().into()).await.unwrap_err();
+    let streamed = match provider.stream("m", &samples::minimal().into()).await {
         Ok(stream) => read(stream).await.1.unwrap_err(),
         Err(error) => error,
     };
@@ -65,7 +65,7 @@ async fn each_kind_calls_its_address_with_its_key() {
     let check = async |kind: Kind, base: &str, model: &str, path: &str, header: (&str, &str)| {
         let server = Scripted::start([Script::json(200, &answer)]).await;
         let provider = build(&config(kind, server.url(base)));
-        assert_eq!(provider.complete(model, &samples::minimal()).await.unwrap().text, "");
+        assert_eq!(provider.complete(model, &samples::minimal().into()).await.unwrap().text, "");
         let request = server.requests().remove(0);
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", path));
         assert_eq!(request.headers.get(header.0).map(String::as_str), Some(header.1));
@@ -93,7 +93,7 @@ async fn azure_gets_its_header_and_query() {
     config.auth = Some(Auth::ApiKey);
     config.query = [("api-version".to_owned(), "2024-10-21".to_owned())].into();
     config.headers = [("x-team".to_owned(), "a".to_owned())].into();
-    assert_eq!(build(&config).complete("m", &samples::minimal()).await.unwrap().text, "yes");
+    assert_eq!(build(&config).complete("m", &samples::minimal().into()).await.unwrap().text, "yes");
     let request = server.requests().remove(0);
     assert_eq!(request.path, "/openai/deployments/d/chat/completions?api-version=2024-10-21");
     assert_eq!((request.headers["api-key"].as_str(), request.headers["x-team"].as_str()), (KEY, "a"));
@@ -103,7 +103,7 @@ async fn azure_gets_its_header_and_query() {
 #[tokio::test]
 async fn streams_are_asked_for_and_read() {
     let (server, provider) = openai(Script::stream(&["Hel", "lo"])).await;
-    let (text, end) = read(provider.stream("m", &samples::minimal()).await.unwrap()).await;
+    let (text, end) = read(provider.stream("m", &samples::minimal().into()).await.unwrap()).await;
     assert_eq!((text.as_str(), end), ("Hello", Ok(FinishReason::Stop)));
     assert_eq!(server.requests()[0].json()["stream"], json!(true));
 
@@ -112,7 +112,7 @@ async fn streams_are_asked_for_and_read() {
     }))])])
     .await;
     let provider = build(&config(Kind::Gemini, server.url("/v1beta")));
-    let (text, end) = read(provider.stream("g", &samples::minimal()).await.unwrap()).await;
+    let (text, end) = read(provider.stream("g", &samples::minimal().into()).await.unwrap()).await;
     assert_eq!((text.as_str(), end), ("Hi", Ok(FinishReason::Stop)));
     assert_eq!(server.requests()[0].path, "/v1beta/models/g:streamGenerateContent?alt=sse");
 }
@@ -133,11 +133,9 @@ async fn refusals_carry_status_message_and_retry_after() {
 async fn an_echo_of_key_or_prompt_is_withheld() {
     for message in [format!("Incorrect API key provided: {KEY}"), "in prompt: swordfish-and-more".to_owned()] {
         let (_server, provider) = openai(Script::error(401, &message)).await;
-        let request = ChatRequest {
-            messages: vec![crate::prompt::Message::user("swordfish-and-more")],
-            ..ChatRequest::default()
-        };
-        let error = provider.complete("m", &request).await.unwrap_err();
+        let messages = vec![crate::prompt::Message::user("swordfish-and-more")];
+        let request = ChatRequest { messages, ..ChatRequest::default() };
+        let error = provider.complete("m", &request.into()).await.unwrap_err();
         assert!(error.to_string().contains("withheld"), "{error}");
     }
 }
@@ -164,10 +162,10 @@ async fn compressed_answers_are_neither_asked_for_nor_unpacked() {
     for kind in ["application/json", "text/event-stream"] {
         let script = Script::whole(200, kind, bomb.clone()).header("content-encoding", "gzip");
         let (server, provider) = openai(script).await;
-        let error = provider.complete("m", &samples::minimal()).await.unwrap_err();
+        let error = provider.complete("m", &samples::minimal().into()).await.unwrap_err();
         assert_eq!(error, Error::malformed("compressed, which was not asked for"));
         assert!(!server.requests()[0].headers.contains_key("accept-encoding"));
-        assert!(provider.stream("m", &samples::minimal()).await.is_err());
+        assert!(provider.stream("m", &samples::minimal().into()).await.is_err());
     }
     // Without the header it is no JSON.
     for error in errors(Script::whole(200, "application/octet-stream", bomb.clone())).await {
@@ -179,12 +177,12 @@ async fn compressed_answers_are_neither_asked_for_nor_unpacked() {
 async fn a_long_answer_is_read_whole() {
     let text = "Grüezi ".repeat(10_000_000 / 8);
     let (_server, provider) = openai(Script::completion(&text)).await;
-    assert_eq!(provider.complete("m", &samples::minimal()).await.unwrap().text, text);
+    assert_eq!(provider.complete("m", &samples::minimal().into()).await.unwrap().text, text);
 }
 
 #[tokio::test]
 async fn what_a_wire_format_cannot_carry_is_told_with_the_answer() {
-    let request = ChatRequest { seed: Some(7), ..samples::minimal() };
+    let request = Arc::new(ChatRequest { seed: Some(7), ..samples::minimal() });
     let stop = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {}});
     let stream = Script::events([Step::event(&stop), Step::event(&json!({"type": "message_stop"}))]);
     let answer = json!({"type": "message", "content": [], "stop_reason": "end_turn"});
@@ -202,9 +200,9 @@ async fn a_refusal_is_classed_by_what_the_provider_says() {
     let check = async |kind: Kind, status: u16, body: &str, expected: ErrorClass| {
         let server = Scripted::start([Script::whole(status, "application/json", body)]).await;
         let provider = build(&config(kind, server.url("/v1")));
-        let error = provider.complete("m", &samples::minimal()).await.unwrap_err();
+        let error = provider.complete("m", &samples::minimal().into()).await.unwrap_err();
         assert_eq!((error.status(), error.class()), (Some(status), expected), "{error}");
-        let error = provider.stream("m", &samples::minimal()).await.err().unwrap();
+        let error = provider.stream("m", &samples::minimal().into()).await.err().unwrap();
         assert_eq!((error.status(), error.class()), (Some(status), expected), "{error}");
     };
     let openai = include_str!("../../tests/golden/wire/openai/error.json");
@@ -265,7 +263,7 @@ async fn no_connection_is_told_from_a_broken_one() {
     drop(server);
     // The port may take a moment to close.
     let error = loop {
-        match provider.complete("m", &samples::minimal()).await.unwrap_err() {
+        match provider.complete("m", &samples::minimal().into()).await.unwrap_err() {
             Error::Broken { .. } => tokio::task::yield_now().await,
             error => break error,
         }
@@ -277,7 +275,7 @@ async fn no_connection_is_told_from_a_broken_one() {
 #[tokio::test]
 async fn dropping_a_call_closes_it() {
     let (server, provider) = openai(Script::hang()).await;
-    let call = tokio::spawn(async move { provider.complete("m", &samples::minimal()).await });
+    let call = tokio::spawn(async move { provider.complete("m", &samples::minimal().into()).await });
     server.requested(1).await;
     call.abort();
     server.client_gone(1).await;
@@ -286,7 +284,7 @@ async fn dropping_a_call_closes_it() {
 #[tokio::test]
 async fn dropping_a_stream_closes_it() {
     let (server, provider) = openai(Script::events([Step::delta("a"), Step::Hang])).await;
-    let mut stream = provider.stream("m", &samples::minimal()).await.unwrap();
+    let mut stream = provider.stream("m", &samples::minimal().into()).await.unwrap();
     assert_eq!(stream.next().await, Some(Ok(StreamItem::Text("a".to_owned()))));
     drop(stream);
     server.client_gone(1).await;
@@ -296,7 +294,7 @@ async fn dropping_a_stream_closes_it() {
 async fn connections_are_used_again() {
     let server = Scripted::start([Script::completion("a"), Script::stream(&["b"]), Script::completion("c")]).await;
     let provider = build(&config(Kind::OpenAi, server.url("/v1")));
-    assert_eq!(provider.complete("m", &samples::minimal()).await.unwrap().text, "a");
-    assert_eq!(read(provider.stream("m", &samples::minimal()).await.unwrap()).await.0, "b");
-    assert_eq!(provider.complete("m", &samples::minimal()).await.unwrap().text, "c");
+    assert_eq!(provider.complete("m", &samples::minimal().into()).await.unwrap().text, "a");
+    assert_eq!(read(provider.stream("m", &samples::minimal().into()).await.unwrap()).await.0, "b");
+    assert_eq!(provider.complete("m", &samples::minimal().into()).await.unwrap().text, "c");
 }

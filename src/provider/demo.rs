@@ -1,5 +1,7 @@
 //! The built-in provider of a fresh installation: answers at once, offline, and always says that it is a demo.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use futures_util::stream;
 
@@ -23,7 +25,7 @@ pub(super) struct Demo;
 
 #[async_trait]
 impl Provider for Demo {
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let (words, finish, usage) = answer(model, request);
         let (usage, model) = (Some(usage), Some(DEMO_MODEL.to_owned()));
         Ok(Completion {
@@ -36,7 +38,7 @@ impl Provider for Demo {
         })
     }
 
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         let (words, finish, usage) = answer(model, request);
         let (usage, model) = (Some(usage), Some(DEMO_MODEL.to_owned()));
         let end = StreamItem::End { finish, usage, model, dropped: dropped(request) };
@@ -83,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_says_what_it_is() {
-        let completion = Demo.complete("code-writing", &request("Write a parser")).await.unwrap();
+        let completion = Demo.complete("code-writing", &request("Write a parser").into()).await.unwrap();
         let expected = "This is a demo answer: no LLM provider is configured, so no model was asked. \
             The prompt was routed to \"code-writing\". Your message begins: \"Write a parser\"";
         assert_eq!(completion.text, expected);
@@ -93,7 +95,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_stream_brings_the_same_words() {
-        let request = request("Write a parser");
+        let request = Arc::new(request("Write a parser"));
         let items: Vec<_> = Demo.stream(DEMO_MODEL, &request).await.unwrap().try_collect().await.unwrap();
         let texts: Vec<&str> = items
             .iter()
@@ -108,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_limit_of_tokens_is_kept() {
-        let request = ChatRequest { max_output_tokens: Some(3), ..request("hello") };
+        let request = Arc::new(ChatRequest { max_output_tokens: Some(3), ..request("hello") });
         let completion = Demo.complete(DEMO_MODEL, &request).await.unwrap();
         assert_eq!((completion.text.trim(), completion.finish), ("This is a", FinishReason::Length));
     }

@@ -1,6 +1,7 @@
 //! One provider's address with its client, headers and key: posts a body, answers with facts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url};
@@ -47,34 +48,23 @@ impl Endpoint {
         self
     }
 
-    pub(super) fn redactor(&self, request: &ChatRequest) -> Redactor {
+    pub(super) fn redactor(&self, request: &Arc<ChatRequest>) -> Redactor {
         Redactor::new(self.key.as_ref(), request)
     }
 
     /// Posts `body` and reads the whole answer.
-    pub(super) async fn post(&self, url: Url, body: &Value, request: &ChatRequest) -> Result<Vec<u8>, Error> {
-        let response = self.send(url, body, "application/json", request).await?;
+    pub(super) async fn post(&self, url: Url, body: &Value, redactor: &Redactor) -> Result<Vec<u8>, Error> {
+        let response = self.send(url, body, "application/json", redactor).await?;
         http::body(response, MAX_BODY_BYTES).await
     }
 
     /// Posts `body` and returns once a stream of events has begun.
-    pub(super) async fn post_for_events(
-        &self,
-        url: Url,
-        body: &Value,
-        request: &ChatRequest,
-    ) -> Result<Response, Error> {
-        let response = self.send(url, body, "text/event-stream", request).await?;
+    pub(super) async fn post_for_events(&self, url: Url, body: &Value, redactor: &Redactor) -> Result<Response, Error> {
+        let response = self.send(url, body, "text/event-stream", redactor).await?;
         eventful(response)
     }
 
-    async fn send(
-        &self,
-        url: Url,
-        body: &Value,
-        accept: &'static str,
-        request: &ChatRequest,
-    ) -> Result<Response, Error> {
+    async fn send(&self, url: Url, body: &Value, accept: &'static str, redactor: &Redactor) -> Result<Response, Error> {
         let mut call = self.client.post(url).headers(self.headers.clone()).header(ACCEPT, accept).json(body);
         if let Some(traceparent) = telemetry::traceparent() {
             call = call.header("traceparent", traceparent);
@@ -86,7 +76,7 @@ impl Endpoint {
         }
         let retry_after = http::retry_after(response.headers());
         let body = http::error_body(response).await;
-        let message = self.redactor(request).clean(&error_body::message(&body));
+        let message = redactor.clean(&error_body::message(&body));
         let said = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
         let class = ErrorClass::of(status.as_u16(), &said);
         Err(Error::Status { status: status.as_u16(), class, retry_after, message })

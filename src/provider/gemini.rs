@@ -6,6 +6,8 @@ mod body;
 mod reply;
 mod thinking;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::answer::Completion;
@@ -23,20 +25,22 @@ pub(super) struct Gemini {
 
 #[async_trait]
 impl Provider for Gemini {
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let url = self.url(model, "generateContent");
         let sent = body(model, request);
-        let answer = self.endpoint.post(url, &sent.body, request).await?;
-        let completion = completion(&answer, &self.endpoint.redactor(request))?;
+        let redactor = self.endpoint.redactor(request);
+        let answer = self.endpoint.post(url, &sent.body, &redactor).await?;
+        let completion = completion(&answer, &redactor)?;
         Ok(Completion { dropped: sent.dropped, ..completion })
     }
 
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         let mut url = self.url(model, "streamGenerateContent");
         url.query_pairs_mut().append_pair("alt", "sse");
         let sent = body(model, request);
-        let response = self.endpoint.post_for_events(url, &sent.body, request).await?;
-        Ok(items(response, Answers::new(self.endpoint.redactor(request)), sent.dropped))
+        let redactor = self.endpoint.redactor(request);
+        let response = self.endpoint.post_for_events(url, &sent.body, &redactor).await?;
+        Ok(items(response, Answers::new(redactor), sent.dropped))
     }
 }
 

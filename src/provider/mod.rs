@@ -46,6 +46,7 @@ mod samples;
 pub(crate) mod scripted;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::Stream;
@@ -73,10 +74,10 @@ pub type CompletionStream = Pin<Box<dyn Stream<Item = Result<StreamItem, Error>>
 #[async_trait]
 pub trait Provider: Send + Sync {
     /// Waits for the whole answer. An empty text is an answer.
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error>;
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error>;
 
     /// Returns once the provider has begun to answer with a success status.
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error>;
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error>;
 
     /// Whether it is asked with [`Provider::choose`], and answers no chat requests.
     fn takes_typed_questions(&self) -> bool {

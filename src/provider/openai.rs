@@ -6,6 +6,8 @@ mod body;
 mod reply;
 mod stream;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::answer::Completion;
@@ -26,17 +28,19 @@ pub(super) struct OpenAi {
 
 #[async_trait]
 impl Provider for OpenAi {
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let sent = body(model, request, self.max_tokens_field, false);
-        let answer = self.endpoint.post(self.url(), &sent.body, request).await?;
-        let completion = completion(&answer, &self.endpoint.redactor(request))?;
+        let redactor = self.endpoint.redactor(request);
+        let answer = self.endpoint.post(self.url(), &sent.body, &redactor).await?;
+        let completion = completion(&answer, &redactor)?;
         Ok(Completion { dropped: sent.dropped, ..completion })
     }
 
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         let sent = body(model, request, self.max_tokens_field, true);
-        let response = self.endpoint.post_for_events(self.url(), &sent.body, request).await?;
-        Ok(items(response, Chunks::new(self.endpoint.redactor(request)), sent.dropped))
+        let redactor = self.endpoint.redactor(request);
+        let response = self.endpoint.post_for_events(self.url(), &sent.body, &redactor).await?;
+        Ok(items(response, Chunks::new(redactor), sent.dropped))
     }
 }
 

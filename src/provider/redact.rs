@@ -3,7 +3,7 @@
 //! Providers quote what they were sent. A message that does so is withheld whole, since what surrounds a quotation
 //! cannot be told from it.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::error::MAX_MESSAGE_CHARS;
 use super::request::ChatRequest;
@@ -21,16 +21,17 @@ const SHORTEST: usize = 8;
 /// How the bytes of an image stand in a message that quotes them.
 const INLINE: &str = ";base64,";
 
-/// Knows what may not be repeated. Owned, because an error may come at the end of a stream that outlives the request.
+/// Knows what may not be repeated, and looks for it only in what there is to clean: most calls bring no message.
 #[derive(Clone)]
 pub(super) struct Redactor {
     key: Option<Secret>,
-    texts: Vec<String>,
+    /// Shared, because an error may come at the end of a stream that outlives the call.
+    request: Arc<ChatRequest>,
 }
 
 impl Redactor {
-    pub(super) fn new(key: Option<&Secret>, request: &ChatRequest) -> Self {
-        Self { key: key.cloned(), texts: quotable(request) }
+    pub(super) fn new(key: Option<&Secret>, request: &Arc<ChatRequest>) -> Self {
+        Self { key: key.cloned(), request: Arc::clone(request) }
     }
 
     /// At most [`MAX_MESSAGE_CHARS`] characters without control characters.
@@ -40,23 +41,25 @@ impl Redactor {
         if self.key.as_ref().is_some_and(|key| key.shows_in(&looked_at)) {
             return WITHHELD_KEY.to_owned();
         }
-        if looked_at.contains(INLINE) || self.texts.iter().any(|text| quotes(&looked_at, text)) {
+        if looked_at.contains(INLINE) || repeats(&looked_at, &self.request) {
             return WITHHELD_PROMPT.to_owned();
         }
         bounded(message, MAX_MESSAGE_CHARS)
     }
 }
 
-/// All that a request says of its own: words, tools, schemas and fields of the provider's.
-fn quotable(request: &ChatRequest) -> Vec<String> {
-    let addresses = request.messages.iter().flat_map(addresses);
-    request.texts().into_iter().map(Cow::into_owned).chain(request.stop.iter().cloned()).chain(addresses).collect()
+/// Whether a message quotes anything that a request says of its own: words, tools, schemas, fields of the provider's,
+/// addresses of images.
+fn repeats(message: &str, request: &ChatRequest) -> bool {
+    request.texts().iter().any(|text| quotes(message, text))
+        || request.stop.iter().any(|text| quotes(message, text))
+        || request.messages.iter().flat_map(addresses).any(|address| quotes(message, address))
 }
 
 /// Of the images of a turn.
-fn addresses(message: &Message) -> impl Iterator<Item = String> {
+fn addresses(message: &Message) -> impl Iterator<Item = &str> {
     message.pieces().into_iter().filter_map(|part| match part {
-        PartRef::Image(Image { source: ImageSource::Url { url, .. }, .. }) => Some(url.clone()),
+        PartRef::Image(Image { source: ImageSource::Url { url, .. }, .. }) => Some(url.as_str()),
         PartRef::Image(_) | PartRef::Text(_) => None,
     })
 }
@@ -102,7 +105,7 @@ mod tests {
 
     fn redactor(key: &str, text: &str) -> Redactor {
         let request = ChatRequest { messages: vec![Message::user(text)], ..ChatRequest::default() };
-        Redactor::new(Secret::new(key).as_ref(), &request)
+        Redactor::new(Secret::new(key).as_ref(), &Arc::new(request))
     }
 
     fn check(text: &str, message: &str, expected: &str) {

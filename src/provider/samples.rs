@@ -1,5 +1,7 @@
 //! The requests behind `tests/golden/wire/*/request*.json`, and how golden files are compared.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::answer::{Completion, FinishReason, StreamItem, ToolCallPiece};
@@ -56,7 +58,7 @@ pub(super) fn minimal() -> ChatRequest {
 }
 
 pub(super) fn redactor() -> Redactor {
-    Redactor::new(None, &full())
+    Redactor::new(None, &Arc::new(full()))
 }
 
 /// A conversation in the middle of the use of tools, begun by a model of Anthropic's.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use reqwest::header::HeaderValue;
 
@@ -10,7 +11,7 @@ const MAX_KEY_BYTES: usize = 16 * 1024;
 
 /// A key. `Debug` prints `***`, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Arc<str>);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,7 +24,7 @@ impl Secret {
     pub fn new(key: &str) -> Option<Self> {
         let key = key.trim();
         let usable = !key.is_empty() && key.len() <= MAX_KEY_BYTES && HeaderValue::from_str(key).is_ok();
-        usable.then(|| Self(key.to_owned()))
+        usable.then(|| Self(key.into()))
     }
 
     /// Reads a key from a file such as a mounted secret. `Ok(None)`: the content is not a key.
@@ -53,7 +54,7 @@ impl Secret {
         const PART: usize = 6;
         let key: Vec<char> = self.0.chars().collect();
         if key.len() <= PART {
-            return text.contains(&self.0);
+            return text.contains(&*self.0);
         }
         key.windows(PART).any(|part| text.contains(&part.iter().collect::<String>()))
     }

@@ -2,6 +2,8 @@
 //! `POST /v1/systemone` of TypeSafe, which Ollama, LiteLLM, Databricks and others serve as well; documented at
 //! <https://docs.ollama.com/api/systemone> and <https://docs.litellm.ai/docs/decisions/systemone_format>.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -24,11 +26,11 @@ pub(super) struct SystemOne {
 
 #[async_trait]
 impl Provider for SystemOne {
-    async fn complete(&self, _model: &str, _request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, _model: &str, _request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         Err(CHAT)
     }
 
-    async fn stream(&self, _model: &str, _request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, _model: &str, _request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         Err(CHAT)
     }
 
@@ -37,8 +39,8 @@ impl Provider for SystemOne {
     }
 
     async fn choose(&self, model: &str, question: &ChoiceQuestion) -> Result<Choice, Error> {
-        let answer =
-            self.endpoint.post(self.endpoint.url(["systemone"]), &body(model, question), &said(question)).await?;
+        let redactor = self.endpoint.redactor(&Arc::new(said(question)));
+        let answer = self.endpoint.post(self.endpoint.url(["systemone"]), &body(model, question), &redactor).await?;
         choice(&answer)
     }
 }

@@ -77,7 +77,7 @@ impl Traced {
 
 #[async_trait]
 impl Provider for Traced {
-    async fn complete(&self, model: &str, request: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let mut call = self.place.call(model);
         let result = self.provider.complete(model, request).instrument(call.span.clone()).await;
         match &result {
@@ -87,7 +87,7 @@ impl Provider for Traced {
         result
     }
 
-    async fn stream(&self, model: &str, request: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         let mut call = self.place.call(model);
         match self.provider.stream(model, request).instrument(call.span.clone()).await {
             Ok(items) => Ok(Box::pin(Items { items, call })),

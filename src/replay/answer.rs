@@ -4,13 +4,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 
-use crate::dispatch::{self, DispatchEvent, DispatchStream, Dispatched, Outcome};
+use crate::dispatch::{self, Cause, DispatchEvent, DispatchStream, Dispatched, Outcome, PassReason};
 use crate::money::Money;
 use crate::provider::{FinishReason, Usage};
 use crate::routing::Target;
 
 /// Longest streamed answer that is gathered, in bytes. Where no stream is asked for, the provider's client has a limit.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// What a provider that limits us is taken to ask for if it does not say how long.
+const UNTOLD_REST: Duration = Duration::from_secs(1);
+
+/// While another call tries whether the rest is over.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -36,6 +42,8 @@ pub struct NoAnswer {
     /// What the call took all the same, as far as it is known.
     pub usage: Option<Usage>,
     pub cost: Option<Money>,
+    /// How long the provider wants to be left alone, if that is why.
+    pub rest: Option<Duration>,
 }
 
 impl Answer {
@@ -75,7 +83,7 @@ fn cost(target: &Target, usage: Option<Usage>) -> Option<Money> {
 
 impl NoAnswer {
     pub(super) fn new(kind: impl Into<String>, message: String) -> Self {
-        Self { kind: kind.into(), message, usage: None, cost: None }
+        Self { kind: kind.into(), message, usage: None, cost: None, rest: None }
     }
 }
 
@@ -86,11 +94,23 @@ impl From<dispatch::Error> for NoAnswer {
             Outcome::Ok | Outcome::Cancelled => None,
             Outcome::Failed { kind, message } => Some((attempt, *kind, message.clone())),
         });
-        let Some((attempt, kind, message)) = failed else { return Self::new(error.kind(), error.to_string()) };
+        let Some((attempt, kind, message)) = failed else {
+            let rest = error.passed().iter().find_map(|passed| rest(passed.reason));
+            return Self { rest, ..Self::new(error.kind(), error.to_string()) };
+        };
+        let rest = (kind == "rate_limited").then(|| attempt.retry_after.unwrap_or(UNTOLD_REST));
         let kind = match attempt.status {
             Some(status) if kind == "status" => format!("status {status}"),
             _ => kind.to_owned(),
         };
-        Self { usage: attempt.usage, cost: attempt.cost, ..Self::new(kind, message) }
+        Self { usage: attempt.usage, cost: attempt.cost, rest, ..Self::new(kind, message) }
+    }
+}
+
+fn rest(reason: PassReason) -> Option<Duration> {
+    match reason {
+        PassReason::BreakerOpen { cause: Cause::RateLimited, left } => Some(left),
+        PassReason::Probing => Some(LOOK_AGAIN),
+        PassReason::BreakerOpen { .. } | PassReason::SameModel | PassReason::RetryBudget => None,
     }
 }

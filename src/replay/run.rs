@@ -13,6 +13,9 @@ use crate::provider::ChatRequest;
 use crate::reference::{NameError, Route, RouteName, SetName, TargetName};
 use crate::routing::{Asked, DataPolicy, Plan, RoutingTable, Size};
 
+/// The least that a call waits before it is made again.
+const LEAST_REST: Duration = Duration::from_millis(10);
+
 /// Calls pinned targets.
 pub struct Replay {
     pub routing: RoutingTable,
@@ -30,6 +33,8 @@ pub struct Terms {
     pub repeat: u32,
     /// A call that takes longer has failed.
     pub timeout: Duration,
+    /// A call whose target rests, as its provider asked, waits so long at most, in all; then it has failed.
+    pub max_rest: Duration,
     pub is_streamed: bool,
 }
 
@@ -69,10 +74,31 @@ impl Replay {
     fn trials<'a>(&'a self, cases: &'a [Case], target: usize, name: &'a TargetName) -> LocalBoxStream<'a, Trial> {
         let every = move |repeat| cases.iter().enumerate().map(move |(at, case)| (repeat, at, case));
         let calls = (0..self.terms.repeat).flat_map(every).map(move |(repeat, at, case)| async move {
-            let outcome = self.send(name, &case.request).await.map(|answer| Judged::of(case, answer));
-            Trial { case: at, target, repeat, outcome }
+            let (answer, rested) = self.send_rested(name, &case.request).await;
+            let outcome = answer.map(|answer| Judged::of(case, answer));
+            Trial { case: at, target, repeat, rested, outcome }
         });
         stream::iter(calls).buffer_unordered(self.terms.concurrency.max(1)).boxed_local()
+    }
+
+    /// Again after each rest that the provider asks for: a limit of its own says nothing of its answers. And whether it
+    /// came to that.
+    async fn send_rested(&self, target: &TargetName, request: &Arc<ChatRequest>) -> (Result<Answer, NoAnswer>, bool) {
+        let mut rested = Duration::ZERO;
+        loop {
+            let outcome = self.send(target, request).await;
+            let wanted = outcome.as_ref().err().and_then(|none| none.rest);
+            match wanted.filter(|rest| rested.saturating_add(*rest) <= self.terms.max_rest) {
+                None => return (outcome, !rested.is_zero()),
+                Some(rest) => {
+                    tracing::info!(to = %target, ?rest, "a call waits: the provider asks for a rest");
+                    // At least a moment, so that it ends whatever is asked for.
+                    let rest = rest.max(LEAST_REST);
+                    tokio::time::sleep(rest).await;
+                    rested = rested.saturating_add(rest);
+                }
+            }
+        }
     }
 
     /// The one place that makes a plan and carries it out: this target, one attempt.

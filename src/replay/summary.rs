@@ -27,6 +27,8 @@ pub struct TargetSummary {
     pub unsteady: u64,
     /// Calls without an answer, by kind.
     pub errors: BTreeMap<String, u64>,
+    /// Calls that waited until their target had rested, as its provider had asked. The wait is in no latency.
+    pub rested: u64,
     /// Of answers, from the call to their end.
     pub latency: Option<Latency>,
     /// Of streamed answers, from the call to the first text.
@@ -84,6 +86,7 @@ impl TargetSummary {
             refusals: judged().filter(|judged| judged.is_refusal).count() as u64,
             unsteady: trials.chunk_by(|one, next| one.case == next.case).filter(|of| is_mixed(of)).count() as u64,
             errors,
+            rested: trials.iter().filter(|trial| trial.rested).count() as u64,
             latency: Latency::of(judged().map(|judged| judged.latency)),
             first_text: Latency::of(judged().filter_map(|judged| judged.first_text)),
             tokens: tokens(trials),

@@ -63,6 +63,9 @@ fn numbers(report: &Report) -> Table {
     }
     add("refusals", &|at| at.refusals.to_string());
     add("without an answer", &|at| counts(&at.errors));
+    if targets.iter().any(|at| at.rested > 0) {
+        add("waited for a rest (429)", &|at| at.rested.to_string());
+    }
     if report.subject.repeat > 1 {
         add("unsteady prompts", &|at| at.unsteady.to_string());
     }

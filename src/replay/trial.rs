@@ -15,6 +15,8 @@ pub struct Trial {
     pub target: usize,
     /// From 0.
     pub repeat: u32,
+    /// Whether it waited for its target, which rested as its provider had asked (429, Retry-After).
+    pub rested: bool,
     pub outcome: Result<Judged, NoAnswer>,
 }
 
@@ -77,25 +79,25 @@ pub(super) mod samples {
     }
 
     pub(in crate::replay) fn passing(case: usize, target: usize, repeat: u32) -> Trial {
-        Trial { case, target, repeat, outcome: Ok(judged(100)) }
+        Trial { case, target, repeat, rested: false, outcome: Ok(judged(100)) }
     }
 
     pub(in crate::replay) fn failing(case: usize, target: usize, repeat: u32) -> Trial {
         let mismatch = Mismatch { check: "exact", expected: "Bern".to_owned(), found: "Zürich\u{1b}[2J\n".to_owned() };
         let judgement = Judgement { mismatches: vec![mismatch], schema: None };
-        Trial { case, target, repeat, outcome: Ok(Judged { judgement, ..judged(200) }) }
+        Trial { case, target, repeat, rested: false, outcome: Ok(Judged { judgement, ..judged(200) }) }
     }
 
     pub(in crate::replay) fn lapsed(case: usize, target: usize) -> Trial {
         let found = "JSON in a fence: ```json".to_owned();
         let mismatch = Mismatch { check: "json_schema", expected: "JSON that obeys the schema".to_owned(), found };
         let judgement = Judgement { mismatches: vec![mismatch], schema: Some(Err(Lapse::Fenced)) };
-        Trial { case, target, repeat: 0, outcome: Ok(Judged { judgement, ..judged(300) }) }
+        Trial { case, target, repeat: 0, rested: false, outcome: Ok(Judged { judgement, ..judged(300) }) }
     }
 
     pub(in crate::replay) fn unanswered(case: usize, target: usize, kind: &str) -> Trial {
         let message = "no answer after 100 ms".to_owned();
-        let outcome = Err(NoAnswer { kind: kind.to_owned(), message, usage: None, cost: None });
-        Trial { case, target, repeat: 0, outcome }
+        let outcome = Err(NoAnswer::new(kind, message));
+        Trial { case, target, repeat: 0, rested: false, outcome }
     }
 }

@@ -2,6 +2,7 @@
 //! question where the provider takes those.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -19,7 +20,7 @@ const MAX_EXAMPLE_CHARS: usize = 300;
 const TEMPLATE_TOKENS: u64 = 256;
 
 pub(super) enum Question {
-    Chat(Box<ChatRequest>),
+    Chat(Arc<ChatRequest>),
     Typed(ChoiceQuestion),
 }
 
@@ -33,7 +34,7 @@ pub(super) struct Matter<'a> {
 
 impl Question {
     pub(super) fn chat(matter: Matter<'_>, config: &LlmConfig, names: &[&str]) -> Self {
-        Self::Chat(Box::new(ChatRequest {
+        Self::Chat(Arc::new(ChatRequest {
             messages: vec![
                 Message::new(Role::System, INSTRUCTIONS),
                 Message::new(Role::User, question(matter, config.examples)),

@@ -42,13 +42,13 @@ impl Slow {
 
 #[async_trait]
 impl Provider for Slow {
-    async fn complete(&self, _: &str, _: &ChatRequest) -> Result<Completion, Error> {
+    async fn complete(&self, _: &str, _: &Arc<ChatRequest>) -> Result<Completion, Error> {
         let usage = self.answer().await;
         let text = r#"{"route":"maths"}"#.to_owned();
         Ok(Completion { text, finish: FinishReason::Stop, usage, ..Completion::default() })
     }
 
-    async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, Error> {
+    async fn stream(&self, _: &str, _: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
         Err(Error::Truncated)
     }
 

@@ -78,12 +78,15 @@ fn open_it_lets_nobody_through_and_half_open_a_few() {
     assert_eq!(world.breaker.admit(world.now), Err(Bar::Open { cause: Cause::Failing, until }));
     world.now = until;
     assert_eq!(world.state(), HALF_OPEN);
-    let probes: Vec<_> = (0..100).filter_map(|_| world.breaker.admit(world.now).ok()).collect();
+    let ask = |world: &mut World| (0..100).filter_map(|_| world.breaker.admit(world.now).ok()).collect::<Vec<_>>();
+    let [first] = ask(&mut world)[..] else { panic!("the first goes alone") };
+    assert!(first.is_probe);
+    world.breaker.settle(first, Verdict::Good, world.now, 1.0);
+    let probes = ask(&mut world);
     assert_eq!(probes.len(), 3, "at most so many at once");
-    assert!(probes.iter().all(|probe| probe.is_probe));
-    for probe in probes {
+    for probe in &probes[1..] {
         assert_eq!(world.state(), HALF_OPEN);
-        world.breaker.settle(probe, Verdict::Good, world.now, 1.0);
+        world.breaker.settle(*probe, Verdict::Good, world.now, 1.0);
     }
     assert_eq!(world.state(), CLOSED);
     world.calls(9, Verdict::Bad);
@@ -95,8 +98,9 @@ fn of_many_requests_a_share_probes_and_of_few_each() {
     let mut world = world(BreakerConfig { probes: 100, ..BreakerConfig::default() });
     world.calls(10, Verdict::Bad);
     world.now += SECOND;
-    let granted = (0..500).filter(|_| world.breaker.admit(world.now).is_ok()).count();
-    assert_eq!(granted, 50);
+    world.call(Verdict::Good).unwrap();
+    let granted = (0..499).filter(|_| world.breaker.admit(world.now).is_ok()).count();
+    assert_eq!(granted, 49);
     for _ in 0..5 {
         world.now += SECOND;
         assert!(world.breaker.admit(world.now).is_ok());
@@ -138,8 +142,9 @@ fn where_nothing_else_is_left_it_is_tried_early() {
     world.calls(10, Verdict::Bad);
     assert!(world.breaker.admit_as_last_resort(world.now).is_err(), "but not at once");
     world.now += LAST_RESORT_AFTER;
-    let probe = world.breaker.admit_as_last_resort(world.now).unwrap();
-    assert!(probe.is_probe);
+    let probes = [(); 4].map(|()| world.breaker.admit_as_last_resort(world.now));
+    assert_eq!(probes.map(|probe| probe.is_ok_and(|probe| probe.is_probe)), [true, true, true, false]);
+    let probe = probes[0].unwrap();
     world.breaker.settle(probe, Verdict::Bad, world.now, 1.0);
     assert_eq!(world.state(), OPEN);
     assert!(world.breaker.admit_as_last_resort(world.now).is_err());

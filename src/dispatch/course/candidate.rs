@@ -41,6 +41,12 @@ impl Candidate {
         self.is_possible() && self.tries == 0 && !self.health.is_open(now)
     }
 
+    /// Whether it is as good a choice as any.
+    pub(super) fn is_well(&self, now: Instant) -> bool {
+        let closed = self.health.reading(now).state == BreakerState::Closed;
+        closed && self.is_possible() && self.tries == 0 && self.not_before <= now
+    }
+
     /// Why it was not called, if it was not.
     pub(super) fn passed(&self, no_budget: bool, now: Instant) -> Option<Passed> {
         if self.tries > 0 {

@@ -19,6 +19,7 @@ pub(super) enum Choice {
 
 impl Course {
     /// The first in the plan's order whose breaker lets it through, those that have not been tried before those that have.
+    /// A request that could not go on to another target tries none that may fail, if one is well.
     /// If there is none: one whose provider's pause ends in time; else one whose breaker is open, as a last resort; else
     /// one that rests, if it does not rest for long.
     pub(super) fn choose(&mut self, now: Instant, dice: f64) -> Choice {
@@ -29,7 +30,9 @@ impl Course {
         possible.retain(|(_, candidate)| candidate.is_possible());
 
         let ready = possible.iter().filter(|(_, candidate)| candidate.not_before <= now);
-        for (position, candidate) in ready.clone() {
+        let safe = !self.may_probe(now) && possible.iter().any(|(_, candidate)| candidate.is_well(now));
+        let choices = ready.clone().filter(|(_, candidate)| !safe || candidate.is_well(now));
+        for (position, candidate) in choices {
             if let Ok(permit) = candidate.health.admit(now) {
                 return Choice::Call(*position, permit);
             }
@@ -59,5 +62,11 @@ impl Course {
             Some(rest) => Choice::Wait(rest),
             None => Choice::Nothing,
         }
+    }
+
+    /// Whether the next attempt may be a probe though there is a target that is well: not if none could follow it.
+    fn may_probe(&self, now: Instant) -> bool {
+        let more = self.begun == 0 || self.begun + 1 < self.bounds.max_attempts;
+        self.bounds.may_probe && more && self.health.budget(|budget| budget.level(now)) >= 1.0
     }
 }

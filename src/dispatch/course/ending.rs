@@ -59,14 +59,18 @@ impl Course {
                 && let Some(candidate) = self.candidates.get(flight.position)
             {
                 let took = now.saturating_duration_since(other.began);
+                let is_probe = flight.permit.is_probe;
                 let usual = candidate.health.quantile(self.manner, 0.99);
-                let hangs = flight.first_text.is_none() && usual.is_some_and(|usual| took >= (usual * 4).max(HANGING));
-                if hangs {
-                    // Whoever hedges never waits for it to fail: without this a target that hangs would never be left.
-                    candidate.health.settle(flight.permit, Verdict::Bad, now, 0.5);
-                } else {
-                    candidate.health.settle(flight.permit, Verdict::Void, now, 0.0);
-                    // It would have taken at least this: without it only quick answers would count as usual.
+                let hangs = match is_probe {
+                    true => took >= self.probe_patience(flight.position),
+                    false => usual.is_some_and(|usual| took >= (usual * 4).max(HANGING)),
+                };
+                let hangs = hangs && flight.first_text.is_none();
+                // Whoever hedges never waits for it to fail: without this a target that hangs would never be left.
+                let verdict = if hangs { Verdict::Bad } else { Verdict::Void };
+                candidate.health.settle(flight.permit, verdict, now, 0.5);
+                // It would have taken at least this: without it only quick answers would count as usual.
+                if is_probe || !hangs {
                     candidate.health.record(self.manner, took);
                 }
             }

@@ -70,7 +70,7 @@ impl Moody {
 
 #[async_trait]
 impl Provider for Moody {
-    async fn complete(&self, _: &str, _: &ChatRequest) -> Result<Completion, provider::Error> {
+    async fn complete(&self, _: &str, _: &Arc<ChatRequest>) -> Result<Completion, provider::Error> {
         if self.answer().await? == Mood::Resets {
             return Err(provider::Error::Broken { what: "reset".to_owned() });
         }
@@ -78,7 +78,7 @@ impl Provider for Moody {
         Ok(Completion { text: "good".to_owned(), finish: FinishReason::Stop, usage, ..Completion::default() })
     }
 
-    async fn stream(&self, _: &str, _: &ChatRequest) -> Result<CompletionStream, provider::Error> {
+    async fn stream(&self, _: &str, _: &Arc<ChatRequest>) -> Result<CompletionStream, provider::Error> {
         let text = Ok(StreamItem::Text("good".to_owned()));
         let end = match self.answer().await? {
             Mood::Resets => Err(provider::Error::Broken { what: "reset".to_owned() }),
@@ -221,6 +221,29 @@ async fn one_failure_after_the_other_is_hardly_noticed_either() {
         let ill = world.load(200, 20, true).await;
         assert!(ill.failed.len() * 1_000 <= ill.requests as usize, "{mood:?}: {:?}", &ill.failed[..1]);
         assert!(ill.p99() < 40, "{mood:?}: {} ms", ill.p99());
+    }
+}
+
+/// Without timeouts of the configuration: once the breaker is open, what tries whether the target has come back costs
+/// few callers a tenth of a second, and nobody more.
+#[tokio::test(start_paused = true)]
+async fn probes_of_a_target_that_hangs_cost_few_callers_little() {
+    for (rate, share) in [(200, 100), (20, 20)] {
+        let world = world(DispatchConfig::default(), &[Mood::Well(20), Mood::Well(20)]);
+        world.load(rate, 10, true).await;
+        world.providers[0].set(Mood::Hangs);
+        world.load(rate, 10, true).await;
+        let ill = world.load(rate, 20, true).await;
+        assert_eq!((ill.answered, ill.broken), (ill.requests, 0));
+        let late = ill.latencies.iter().filter(|took| **took > 40).count();
+        assert!(late > 0 && late * share <= ill.latencies.len(), "{rate} a second: {late}");
+        assert!(*ill.latencies.last().unwrap() <= 400, "{:?}", ill.latencies.last());
+
+        world.providers[0].set(Mood::Well(20));
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.load(rate, 5, false).await;
+        let again = world.load(rate, 5, false).await;
+        assert_eq!((again.answered, again.calls[1]), (again.requests, 0), "it is used again");
     }
 }
 

@@ -109,20 +109,32 @@ impl Audit {
         }
     }
 
-    /// Takes an entry. With `required` the answer is there once it is written (so that a killed process does not lose
-    /// it), with `best_effort` at once.
+    /// Takes an entry if there is room for it, and gives it back if it has to wait: see [`Audit::record`].
+    pub fn offer(&self, entry: Box<Entry>) -> Result<Taken, Box<Entry>> {
+        let Some(shared) = &self.0 else { return Ok(Taken(None)) };
+        match shared.config.policy {
+            Policy::Off => Ok(Taken(None)),
+            Policy::BestEffort => {
+                shared.offer(entry);
+                Ok(Taken(None))
+            }
+            Policy::Required => match Arc::clone(&shared.permits).try_acquire_owned() {
+                Ok(permit) => Ok(Taken(Some(shared.submit(entry, permit, shared.patience())))),
+                Err(_) => Err(entry),
+            },
+        }
+    }
+
+    /// Takes an entry, once there is room for it. With `required` the answer is there once it is written (so that a
+    /// killed process does not lose it), with `best_effort` at once. Dropped while it waits for room, the entry is lost.
     ///
     /// # Errors
     /// Only with `required`: it is not written, or not in time, or the log is closed.
     pub async fn record(&self, entry: Entry) -> Result<(), AuditError> {
-        let Some(shared) = &self.0 else { return Ok(()) };
-        match shared.config.policy {
-            Policy::Off => Ok(()),
-            Policy::BestEffort => {
-                shared.offer(entry);
-                Ok(())
-            }
-            Policy::Required => shared.submit(entry).await,
+        match (self.offer(Box::new(entry)), &self.0) {
+            (Ok(taken), _) => taken.written().await,
+            (Err(entry), Some(shared)) => shared.wait(entry).await,
+            (Err(_), None) => Ok(()),
         }
     }
 
@@ -150,6 +162,36 @@ impl Audit {
     }
 }
 
+/// An entry that the log has: whatever becomes of this, it is written, or counted as lost.
+#[must_use = "with the policy `required` no answer may leave before its entry is written"]
+pub struct Taken(Option<Writing>);
+
+struct Writing {
+    written: oneshot::Receiver<Result<(), AuditError>>,
+    patience: Patience,
+}
+
+/// How long an answer waits for its entry.
+#[derive(Clone, Copy)]
+struct Patience {
+    until: tokio::time::Instant,
+    after: Duration,
+}
+
+impl Taken {
+    /// Waits until it is written, where that is `required`.
+    ///
+    /// # Errors
+    /// It is not written, or not in time, or the log is closed.
+    pub async fn written(self) -> Result<(), AuditError> {
+        let Some(Writing { written, patience }) = self.0 else { return Ok(()) };
+        match tokio::time::timeout_at(patience.until, written).await {
+            Ok(written) => written.unwrap_or(Err(AuditError::Closed)),
+            Err(_) => Err(AuditError::TooSlow { after: patience.after }),
+        }
+    }
+}
+
 /// Counts an entry as lost when it is dropped, also with the future of a request whose caller has gone.
 struct Unsent<'a>(&'a Health);
 
@@ -170,32 +212,40 @@ impl Shared {
         }
     }
 
-    fn offer(&self, entry: Entry) {
+    fn offer(&self, entry: Box<Entry>) {
         let taken = Arc::clone(&self.permits).try_acquire_owned();
         if !taken.is_ok_and(|permit| self.order(entry, None, permit)) {
             self.health.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn submit(&self, entry: Entry) -> Result<(), AuditError> {
+    fn patience(&self) -> Patience {
         let after = self.config.max_wait;
-        let until = tokio::time::Instant::now() + after;
-        let unsent = Unsent(&self.health);
-        let permit = tokio::time::timeout_at(until, Arc::clone(&self.permits).acquire_owned()).await;
-        let permit = permit.map_err(|_| AuditError::TooSlow { after })?.map_err(|_| AuditError::Closed)?;
-        let (done, written) = oneshot::channel();
-        if !self.order(entry, Some(done), permit) {
-            return Err(AuditError::Closed);
-        }
-        // From here on the thread counts it, written or lost.
-        std::mem::forget(unsent);
-        match tokio::time::timeout_at(until, written).await {
-            Ok(written) => written.unwrap_or(Err(AuditError::Closed)),
-            Err(_) => Err(AuditError::TooSlow { after }),
-        }
+        Patience { until: tokio::time::Instant::now() + after, after }
     }
 
-    fn order(&self, entry: Entry, done: Option<Confirmation>, permit: OwnedSemaphorePermit) -> bool {
-        self.orders.send(Order::Write { entry: Box::new(entry), done, permit }).is_ok()
+    /// For room, and then until it is written.
+    async fn wait(&self, entry: Box<Entry>) -> Result<(), AuditError> {
+        let patience = self.patience();
+        let unsent = Unsent(&self.health);
+        let permit = tokio::time::timeout_at(patience.until, Arc::clone(&self.permits).acquire_owned()).await;
+        let too_slow = AuditError::TooSlow { after: patience.after };
+        let permit = permit.map_err(|_| too_slow)?.map_err(|_| AuditError::Closed)?;
+        std::mem::forget(unsent);
+        Taken(Some(self.submit(entry, permit, patience))).written().await
+    }
+
+    /// From here on the thread counts it, written or lost; if there is none any more, it is lost now, and whoever waits
+    /// is told that the log is closed.
+    fn submit(&self, entry: Box<Entry>, permit: OwnedSemaphorePermit, patience: Patience) -> Writing {
+        let (done, written) = oneshot::channel();
+        if !self.order(entry, Some(done), permit) {
+            self.health.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Writing { written, patience }
+    }
+
+    fn order(&self, entry: Box<Entry>, done: Option<Confirmation>, permit: OwnedSemaphorePermit) -> bool {
+        self.orders.send(Order::Write { entry, done, permit }).is_ok()
     }
 }

@@ -28,7 +28,8 @@
 //! # Losing nothing
 //!
 //! One thread writes; it takes what has come in and writes it with one system call, so that a killed process loses
-//! nothing that [`Audit::record`] has confirmed. Against a failing machine `fsync` helps, as often as it is set to.
+//! nothing that [`Audit::record`] or [`Taken::written`] has confirmed. Against a failing machine `fsync` helps, as often
+//! as it is set to.
 
 mod chain;
 mod config;
@@ -56,7 +57,7 @@ pub use config::{AuditConfig, Fsync, Policy, Recorded, Rotation};
 pub use entry::{Answered, Decided, Entry, Method, Refused, Tokens, Tried};
 pub use error::{AuditError, LogError};
 pub use folder::{LogPath, files};
-pub use handle::{Audit, AuditStats};
+pub use handle::{Audit, AuditStats, Taken};
 pub use head::{Head, MacKey, SHORTEST_SECRET};
 pub use line::{FileHeader, Line, Note};
 pub use prompt_key::PromptKey;

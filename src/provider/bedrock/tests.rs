@@ -79,7 +79,7 @@ impl HttpConnector for Ready {
 }
 
 async fn whole(answer: &str) -> Result<Completion, Error> {
-    Ready::provider(answer, usize::MAX, false).complete(CLAUDE, &minimal()).await
+    Ready::provider(answer, usize::MAX, false).complete(CLAUDE, &minimal().into()).await
 }
 
 #[test]

@@ -64,6 +64,6 @@ async fn it_is_called_at_its_address_and_refuses_chat() {
     assert_eq!(asked.headers["authorization"], "Bearer sk-typed-0123456789");
     let refused = provider.choose("jev-latest", &question()).await.unwrap_err();
     assert!(matches!(&refused, Error::Status { status: 422, message, .. } if !message.contains("grüezi")), "{refused}");
-    assert_eq!(provider.complete("m", &said(&question())).await, Err(CHAT));
-    assert!(matches!(provider.stream("m", &said(&question())).await, Err(Error::Unsupported { .. })));
+    assert_eq!(provider.complete("m", &said(&question()).into()).await, Err(CHAT));
+    assert!(matches!(provider.stream("m", &said(&question()).into()).await, Err(Error::Unsupported { .. })));
 }

@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use super::*;
-use crate::dispatch::DispatchConfig;
+use crate::dispatch::{DispatchConfig, RetryConfig};
 use crate::prompt::Message;
 use crate::provider::scripted::{Script, Scripted, Step};
 use crate::provider::{Kind, ProviderConfig, Providers};
@@ -10,14 +10,21 @@ use crate::routing::RoutingConfig;
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// A replay to one target for each provider, with prices.
-fn replay(servers: &[&Scripted], terms: Terms) -> Replay {
-    let name = |at: usize| format!("t{at}");
+fn name(at: usize) -> String {
+    format!("t{at}")
+}
+
+fn providers(servers: &[&Scripted]) -> Providers {
     let configs = servers.iter().enumerate().map(|(at, server)| ProviderConfig {
         base_url: Some(server.url("/v1")),
         ..ProviderConfig::new(name(at), Kind::OpenAi)
     });
-    let providers = Providers::build(&configs.collect::<Vec<_>>(), &|_| None).unwrap();
+    Providers::build(&configs.collect::<Vec<_>>(), &|_| None).unwrap()
+}
+
+/// A replay to one target for each provider.
+fn replay(servers: &[&Scripted], terms: Terms) -> Replay {
+    let providers = providers(servers);
     let targets =
         (0..servers.len()).map(|at| format!("[[targets]]\nname = 't{at}'\nprovider = 't{at}'\nmodel = 'm'\n"));
     let routing: RoutingConfig = toml::from_str(&targets.collect::<String>()).unwrap();
@@ -30,7 +37,7 @@ fn replay(servers: &[&Scripted], terms: Terms) -> Replay {
 }
 
 fn terms(concurrency: usize, repeat: u32, is_streamed: bool) -> Terms {
-    Terms { concurrency, repeat, timeout: LONG, is_streamed }
+    Terms { concurrency, repeat, timeout: LONG, max_rest: Duration::ZERO, is_streamed }
 }
 
 fn cases(count: usize) -> Vec<Case> {
@@ -98,6 +105,33 @@ async fn a_failure_is_told_by_its_kind_and_tried_once() {
     }
     check(Script::events([Step::delta("go")]), true, "truncated").await;
     check(Script::events([Step::delta("go"), Step::Hang]), true, "timeout").await;
+}
+
+#[tokio::test]
+async fn a_target_that_asks_for_a_rest_is_waited_for_as_long_as_the_terms_allow() {
+    let check = async |max_rest: u64, rested: &[bool], words: &[&str]| {
+        let limit = Script::error(429, "later").header("retry-after-ms", "500");
+        let server = Scripted::start([limit, Script::completion("good")]).await;
+        let terms = Terms { max_rest: Duration::from_millis(max_rest), ..terms(1, 1, false) };
+        let mut replay = replay(&[&server], terms);
+        // As the command has it: what waits is the replay.
+        let retry = RetryConfig { max_wait: Duration::ZERO, ..RetryConfig::default() };
+        let config = DispatchConfig { max_attempts: NonZeroU32::MIN, retry, ..DispatchConfig::default() };
+        replay.dispatcher = Dispatcher::new(providers(&[&server]), config);
+        let trials = replay.run(&cases(3), std::future::pending(), |_| {}).await;
+        let found: Vec<_> = trials.trials.iter().map(|trial| trial.rested).collect();
+        assert_eq!(
+            (found.as_slice(), brief(&trials).iter().map(|it| it.3).collect::<Vec<_>>()),
+            (rested, words.to_vec())
+        );
+        let slowest = trials.trials.iter().filter_map(|trial| Some(trial.outcome.as_ref().ok()?.latency)).max();
+        assert!(
+            slowest.is_none_or(|slowest| slowest < Duration::from_millis(500)),
+            "a rest is no latency: {slowest:?}"
+        );
+    };
+    check(5_000, &[true, false, false], &["passed"; 3]).await;
+    check(50, &[false; 3], &["unanswered"; 3]).await;
 }
 
 #[tokio::test]

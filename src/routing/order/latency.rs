@@ -32,7 +32,7 @@ struct Observed {
     pending: u32,
 }
 
-/// A call under way; ends when it is dropped.
+/// A request under way; ends when it is dropped.
 #[derive(Debug)]
 pub struct Pending {
     latencies: Latencies,
@@ -56,7 +56,7 @@ impl Latencies {
         });
     }
 
-    /// That a call to the target begins.
+    /// That a request is on its way to the target.
     pub fn begin(&self, target: &TargetName) -> Pending {
         self.change(target, |observed| observed.pending = observed.pending.saturating_add(1));
         Pending { latencies: self.clone(), target: target.clone() }

@@ -163,7 +163,8 @@ fn start(dir: &Path, toml: &str) -> Audit {
 #[tokio::test]
 async fn with_required_an_entry_is_there_when_it_is_confirmed() {
     let dir = TempDir::new().unwrap();
-    let audit = start(dir.path(), "policy = 'required'\nfsync = 'batch'");
+    // Most of them have to wait for room.
+    let audit = start(dir.path(), "policy = 'required'\nfsync = 'batch'\nqueue = 8");
     audit.ready().unwrap();
     let folder = dir.path().join("audit");
     let handle = audit.clone();

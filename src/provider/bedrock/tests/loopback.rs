@@ -55,8 +55,8 @@ fn events(lines: &str) -> Script {
 /// Calls both ways and gives the error of each; each call is made once, whatever comes.
 async fn errors(script: Script) -> [Error; 2] {
     let (server, provider) = start(script).await;
-    let unary = provider.complete(CLAUDE, &minimal()).await.unwrap_err();
-    let streamed = match provider.stream(CLAUDE, &minimal()).await {
+    let unary = provider.complete(CLAUDE, &minimal().into()).await.unwrap_err();
+    let streamed = match provider.stream(CLAUDE, &minimal().into()).await {
         Ok(stream) => read(stream).await.1.unwrap_err(),
         Err(error) => error,
     };
@@ -71,8 +71,8 @@ async fn calls_are_signed_and_carry_the_body_as_it_was_written() {
     config.headers = [("x-team".to_owned(), "a".to_owned())].into();
     let provider = config.build(&env).unwrap();
     let model = "eu.anthropic.claude-haiku-4-5-20251001-v1:0";
-    provider.complete(model, &tools()).await.unwrap();
-    read(provider.stream(model, &tools()).await.unwrap()).await.1.unwrap();
+    provider.complete(model, &tools().into()).await.unwrap();
+    read(provider.stream(model, &tools().into()).await.unwrap()).await.1.unwrap();
     let requests = server.requests();
     for (request, method) in requests.iter().zip(["converse", "converse-stream"]) {
         let path = format!("/vpc/model/eu.anthropic.claude-haiku-4-5-20251001-v1%3A0/{method}");
@@ -100,7 +100,7 @@ async fn a_key_of_bedrocks_is_sent_as_bearer_and_never_shown() {
     let server = Scripted::start([Script::json(403, &refusal)]).await;
     let config = ProviderConfig { api_key_env: Some("KEY".to_owned()), ..config(server.url("")) };
     let provider = config.build(&|name| if name == "KEY" { Some(key.to_owned()) } else { env(name) }).unwrap();
-    let error = provider.complete(CLAUDE, &minimal()).await.unwrap_err();
+    let error = provider.complete(CLAUDE, &minimal().into()).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Authentication);
     assert!(!error.to_string().contains("0123"), "{error}");
     let request = server.requests().remove(0);
@@ -119,7 +119,7 @@ async fn a_models_name_leads_to_no_other_path() {
             "/model/arn%3Aaws%3Abedrock%3Aeu-central-1%3A1%3Ainference-profile%2Fp/converse",
         ),
     ] {
-        provider.complete(model, &minimal()).await.unwrap();
+        provider.complete(model, &minimal().into()).await.unwrap();
         assert_eq!(server.requests().last().unwrap().path, path);
     }
 }
@@ -181,7 +181,7 @@ async fn what_was_sent_is_not_repeated() {
             Script::json(403, &json!({"message": said})).header("x-amzn-errortype", "InvalidSignatureException");
         let (_server, provider) = start(script).await;
         let request = ChatRequest { messages: vec![Message::user("swordfish-and-more")], ..ChatRequest::default() };
-        assert_eq!(provider.complete(CLAUDE, &request).await.unwrap_err().to_string(), expected);
+        assert_eq!(provider.complete(CLAUDE, &request.into()).await.unwrap_err().to_string(), expected);
     }
 }
 
@@ -226,7 +226,7 @@ async fn no_connection_is_told_from_a_broken_one() {
     drop(server);
     // The port may take a moment to close.
     let error = loop {
-        match provider.complete(CLAUDE, &minimal()).await.unwrap_err() {
+        match provider.complete(CLAUDE, &minimal().into()).await.unwrap_err() {
             Error::Broken { .. } => tokio::task::yield_now().await,
             error => break error,
         }
@@ -237,14 +237,14 @@ async fn no_connection_is_told_from_a_broken_one() {
 #[tokio::test]
 async fn dropping_a_call_or_a_stream_closes_it() {
     let (server, provider) = start(Script::hang()).await;
-    let call = tokio::spawn(async move { provider.complete(CLAUDE, &minimal()).await });
+    let call = tokio::spawn(async move { provider.complete(CLAUDE, &minimal().into()).await });
     server.requested(1).await;
     call.abort();
     server.client_gone(1).await;
 
     let begun = frames(golden!("stream_error.jsonl").split_inclusive('\n').take(2).collect::<String>().as_str());
     let (server, provider) = start(Script::events([Step::Send(begun), Step::Hang])).await;
-    let mut stream: CompletionStream = provider.stream(CLAUDE, &minimal()).await.unwrap();
+    let mut stream: CompletionStream = provider.stream(CLAUDE, &minimal().into()).await.unwrap();
     assert_eq!(stream.next().await, Some(Ok(StreamItem::Text("Gr".to_owned()))));
     drop(stream);
     server.client_gone(1).await;
@@ -257,6 +257,6 @@ async fn a_slow_stream_is_not_given_up() {
     let pause = Step::Pause(Duration::from_millis(1500));
     let (_server, provider) =
         start(Script::events([Step::Send(head.to_vec()), pause, Step::Send(tail.to_vec())])).await;
-    let (_, end) = read(provider.stream(CLAUDE, &minimal()).await.unwrap()).await;
+    let (_, end) = read(provider.stream(CLAUDE, &minimal().into()).await.unwrap()).await;
     assert!(matches!(end, Ok(StreamItem::End { finish: FinishReason::Stop, .. })), "{end:?}");
 }

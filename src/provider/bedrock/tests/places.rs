@@ -30,7 +30,7 @@ async fn called(variables: &[(&str, &str)]) -> Option<String> {
 #[ignore = "run in a process of its own by the tests beside it"]
 async fn a_call_with_what_the_environment_says() {
     let provider = config(std::env::var(URL).unwrap()).build(&|_| None).unwrap();
-    match provider.complete(CLAUDE, &minimal()).await {
+    match provider.complete(CLAUDE, &minimal().into()).await {
         Ok(answer) => assert_eq!(answer.text, "Grüezi 🦀"),
         Err(error) => {
             assert_eq!((error.status(), error.class()), (Some(401), ErrorClass::Authentication), "{error}");
