@@ -1,12 +1,10 @@
 //! The neighbours' vote. Pure.
 
+use semroute_decision::SHARPNESS;
+/// The decision model's own, so that what is shown is what it went by.
+pub use semroute_decision::VOTERS;
+
 use crate::reference::{Neighbour, RouteIndex};
-
-/// Neighbours that vote.
-pub const VOTERS: usize = 20;
-
-/// A neighbour of cosine similarity s votes with weight exp(SHARPNESS (s - 1)): one that is 0.035 nearer counts twice.
-pub const SHARPNESS: f32 = 20.0;
 
 /// What a route got.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,15 +48,6 @@ pub fn vote(neighbours: &[Neighbour]) -> Vec<RouteScore> {
     scores
 }
 
-/// The winner's share less the second's, in [0, 1].
-pub fn margin(scores: &[RouteScore]) -> f32 {
-    match scores {
-        [] => 0.0,
-        [only] => only.score,
-        [first, second, ..] => first.score - second.score,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -78,14 +67,12 @@ mod tests {
         let total = weight(0.9) + weight(0.8) + weight(0.7);
         assert_eq!(scores.iter().map(|score| score.route).collect::<Vec<_>>(), [3, 1]);
         assert!((scores[0].score - (weight(0.9) + weight(0.7)) / total).abs() < 1e-5);
-        assert!((margin(&scores) - (scores[0].score - scores[1].score)).abs() < 1e-6);
         assert_eq!(scores[0].similarity, 0.9);
     }
 
     #[test]
     fn nobody_voted() {
         assert!(vote(&[]).is_empty());
-        assert_eq!(margin(&[]), 0.0);
     }
 
     #[test]
@@ -104,7 +91,6 @@ mod tests {
             prop_assert!((total - 1.0).abs() < 1e-4);
             prop_assert!(scores.iter().all(|score| (0.0..=1.0001).contains(&score.score)));
             prop_assert!(scores.windows(2).all(|pair| pair[0].score >= pair[1].score));
-            prop_assert!((0.0..=1.0001).contains(&margin(&scores)));
         }
     }
 }

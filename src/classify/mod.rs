@@ -23,6 +23,6 @@ pub use cascade::{Cascade, ClassifyOptions, LlmAccess, Purpose};
 pub use decision::{Decision, LlmOutcome, Stage, Timings};
 pub use evidence::{Evidence, Judged};
 pub use judge::{Doubt, Measure};
-pub use knn::{RouteScore, SHARPNESS, VOTERS, margin, vote};
+pub use knn::{RouteScore, VOTERS, vote};
 pub use llm::{LlmChoice, LlmConfig, LlmStage};
 pub use verdict::NONE;

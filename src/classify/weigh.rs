@@ -27,15 +27,12 @@ pub(super) fn ranked(judgement: &Judgement, vote: Vec<RouteScore>) -> Vec<RouteS
 
 #[cfg(test)]
 mod tests {
-    use semroute_decision::ChannelVerdicts;
-
     use super::*;
 
     #[test]
     fn the_model_orders_and_the_vote_is_kept() {
-        let channels = ChannelVerdicts { head: (0, 1.0), lexical: (0, 1.0), votes: (0, 1.0) };
         let ranking = vec![(2, 0.7), (0, 0.2), (5, 0.0995), (6, 0.0005)];
-        let judgement = Judgement { ranking, confidence: 0.9, in_scope: 1.0, shortlist: 1, channels };
+        let judgement = Judgement { ranking, confidence: 0.9, in_scope: 1.0, shortlist: 1 };
         let voted = |route, score| RouteScore { route, score, similarity: score, probability: None };
         let ranked = ranked(&judgement, vec![voted(0, 0.5), voted(7, 0.3), voted(2, 0.2)]);
         let brief: Vec<_> = ranked.iter().map(|score| (score.route, score.score, score.probability)).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use semroute_decision::HeldOutVerdict;
 
 use super::CommandError;
 use super::building::BuildBar;
@@ -14,7 +15,7 @@ use crate::doctor::{Verdict, verdicts};
 use crate::embed::{self, EmbedQueue};
 use crate::index::{BuildWatch, VectorMatrix};
 use crate::prompt::words_of;
-use crate::publish::{BuildError, Draft, describe};
+use crate::publish::{BuildError, Draft, cross_examine, describe};
 use crate::reference::{PromptEdit, Route, SetEdit, SetName, Snapshot, Store, StoreError, is_neighbour};
 use crate::store::SqliteStore;
 
@@ -28,6 +29,9 @@ pub(super) struct References {
     pub(super) snapshot: Arc<Snapshot>,
     /// In the order of the snapshot's references.
     pub(super) vectors: Arc<VectorMatrix>,
+    /// Of a set in files, what its fit said of the references.
+    held_out: Option<Vec<HeldOutVerdict>>,
+    queue: EmbedQueue,
 }
 
 impl References {
@@ -62,8 +66,10 @@ impl References {
         let described = describe(&embedding.queue, draft.routes()).await?;
         note("Fitting the decision model");
         let finish = move || draft.finish_fitted(model, &index, described, &BuildWatch::default());
-        let (snapshot, _) = blocking(finish).await?.map_err(BuildError::from)?;
-        Ok(Self { snapshot: Arc::new(snapshot), vectors: Arc::new(vectors.finish()) })
+        let (snapshot, held_out) = blocking(finish).await?.map_err(BuildError::from)?;
+        let queue = embedding.queue.clone();
+        let vectors = Arc::new(vectors.finish());
+        Ok(Self { snapshot: Arc::new(snapshot), vectors, held_out: Some(held_out), queue })
     }
 
     /// The live version of `set`, or of the default set.
@@ -83,18 +89,30 @@ impl References {
         let builder = embedding.builder(config, Arc::clone(&store));
         let snapshot = builder.load(&set, version, &BuildBar::new(set.as_str())).await?;
         let vectors = stored_vectors(store.as_ref(), &snapshot, embedding.files.manifest().dimension).await?;
-        Ok(Self { snapshot, vectors: Arc::new(vectors) })
+        Ok(Self { snapshot, vectors: Arc::new(vectors), held_out: None, queue: embedding.queue.clone() })
     }
 
     /// What the references say of each other.
     pub(super) async fn verdicts(&self) -> Result<Vec<Verdict>, CommandError> {
+        let held_out = match &self.held_out {
+            Some(held_out) => held_out.clone(),
+            None => self.cross_examined().await?,
+        };
         let (snapshot, vectors) = (Arc::clone(&self.snapshot), Arc::clone(&self.vectors));
         let bar = Bar::new("Asking the references about each other", Unit::Items, Some(vectors.rows() as u64));
         let shown = bar.clone();
-        let found = blocking(move || verdicts(&snapshot, &vectors, |done| shown.set(done))).await??;
+        let found = blocking(move || verdicts(&snapshot, &vectors, &held_out, |done| shown.set(done))).await??;
         bar.set(found.len() as u64);
         bar.finish();
         Ok(found)
+    }
+
+    async fn cross_examined(&self) -> Result<Vec<HeldOutVerdict>, CommandError> {
+        let described = describe(&self.queue, &self.snapshot.routes).await?;
+        note("Fitting what the references say of each other");
+        let (snapshot, vectors) = (Arc::clone(&self.snapshot), Arc::clone(&self.vectors));
+        let examine = move || cross_examine(&snapshot, &vectors, described, &BuildWatch::default());
+        Ok(blocking(examine).await?.map_err(BuildError::from)?)
     }
 }
 

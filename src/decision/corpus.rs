@@ -18,6 +18,10 @@ pub(crate) struct Corpus {
     pub(crate) none: bool,
     /// The prompt's place in the training set, of each row.
     pub(crate) examples: Vec<usize>,
+    /// The row of each prompt of the training set; `None` of those that the sample leaves aside.
+    rows_of: Vec<Option<usize>>,
+    /// The route that each prompt of the training set votes for: also those left aside, which vote where the model is used.
+    voters: Vec<Option<u32>>,
     /// Of each row, and then of each description.
     pub(crate) classes: Vec<u32>,
     /// Whether it is learned from. Descriptions always are.
@@ -63,7 +67,10 @@ impl Corpus {
         let design = Design::new(rows.iter().map(|row| row.as_slice().into()), set.dimension());
         let taught = chosen().map(|example| example.purpose == Purpose::Reference);
         let taught = taught.chain(described.iter().map(|_| true)).collect();
-        Self { routes, none, examples, classes, taught, texts, design, bags, vocabulary }
+        let mut rows_of = vec![None; set.examples().len()];
+        examples.iter().enumerate().for_each(|(row, example)| rows_of[*example] = Some(row));
+        let voters = set.examples().iter().map(voter).collect();
+        Self { routes, none, examples, rows_of, voters, classes, taught, texts, design, bags, vocabulary }
     }
 
     /// Prompts that are learned from.
@@ -85,9 +92,21 @@ impl Corpus {
         Some(self.classes[row]).filter(|class| (*class as usize) < self.routes)
     }
 
-    /// Whether the row can vote: a reference of a route.
-    pub(crate) fn votes(&self, row: usize) -> bool {
-        self.taught[row] && self.route(row).is_some()
+    /// The row of a prompt of the training set.
+    pub(crate) fn row_of(&self, example: usize) -> Option<usize> {
+        self.rows_of[example]
+    }
+
+    /// The route that a prompt of the training set votes for.
+    pub(crate) fn voter(&self, example: usize) -> Option<u32> {
+        self.voters[example]
+    }
+}
+
+fn voter(example: &Example) -> Option<u32> {
+    match (example.label, example.purpose) {
+        (Label::Route(route), Purpose::Reference) => Some(route),
+        (Label::None, _) | (_, Purpose::Evaluation) => None,
     }
 }
 

@@ -2,20 +2,18 @@
 
 use std::time::Instant;
 
-use crate::channels::{Classifiers, Mix, Opinions};
-use crate::confidence::{Calibrator, Evidence, LEAST_ROWS, evidence};
+use crate::calibrated::{Calibrated, HeldOutVerdict};
+use crate::confidence::LEAST_ROWS;
 use crate::config::FitConfig;
 use crate::corpus::Corpus;
 use crate::error::FitError;
 use crate::folds::{FoldInput, assign};
-use crate::held_out::{HeldOut, HeldOutInput};
-use crate::metrics::{self, Outcome};
-use crate::mix;
-use crate::model::{DecisionModel, ranking};
+use crate::held_out::HeldOutInput;
+use crate::metrics;
+use crate::model::DecisionModel;
 use crate::neighbours::nearest;
-use crate::report::{FitReport, FitTime, ShortlistReport};
-use crate::scope::{ScopeKind, ScopeModel, ScopeRow};
-use crate::shortlist::ShortlistRule;
+use crate::report::{FitReport, FitTime};
+use crate::scope::ScopeKind;
 use crate::training::{Part, Trainer};
 use crate::training_set::{Purpose, TrainingSet};
 use crate::warnings::{WarningInput, warnings};
@@ -24,9 +22,6 @@ use crate::watch::{Phase, Watch};
 /// Neighbours kept of each prompt: 20 of them vote, and those in the prompt's own fold do not.
 const KEPT: usize = 64;
 
-/// Parts that the held-out prompts are cut into to judge the calibration.
-const CALIBRATION_PARTS: usize = 5;
-
 const BINS: usize = 15;
 
 /// A model and what is known about it.
@@ -34,6 +29,8 @@ const BINS: usize = 15;
 pub struct Fitted {
     pub model: DecisionModel,
     pub report: FitReport,
+    /// Of the prompts of routes that were held out: all, or a sample of a large set.
+    pub held_out: Vec<HeldOutVerdict>,
 }
 
 /// Fits a model to `set`. Runs on rayon's current pool. Equal input gives an equal model, whatever the number of
@@ -50,12 +47,14 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
 
     watch.progress(Phase::Neighbours, 0, 1);
     let rows = corpus.design.embeddings(corpus.rows());
-    let nearest = nearest(rows, rows, KEPT, &|query, row| query != row, &cancelled)?;
+    let others = |row: usize, example: usize| corpus.examples[row] != example;
+    let nearest = nearest(rows, set.embeddings(), KEPT, &others, &cancelled)?;
     let folds = config.folds_for(corpus.rows());
     let fold_of = assign(&FoldInput {
         classes: &corpus.classes[..corpus.rows()],
         texts: &corpus.texts,
         nearest: &nearest,
+        row_of: &|example| corpus.row_of(example),
         folds,
         seed: config.seed,
     });
@@ -66,7 +65,8 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let classifiers = trainer.fit(all)?;
     time.classifiers = clock.elapsed() - time.neighbours;
 
-    let input = HeldOutInput { trainer: &trainer, fold_of: &fold_of, folds, nearest: &nearest, watch };
+    let embeddings = set.embeddings();
+    let input = HeldOutInput { trainer: &trainer, fold_of: &fold_of, folds, nearest: &nearest, embeddings, watch };
     let start = Instant::now();
     let held_out = input.judge()?;
     time.held_out = start.elapsed();
@@ -76,108 +76,11 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
 
     watch.progress(Phase::Calibration, 0, 1);
     let start = Instant::now();
-    let calibrated = Calibrated::new(&held_out, scope_rows, config, corpus.routes);
+    let mut calibrated = Calibrated::new(&held_out, scope_rows, config, corpus.routes);
     time.calibration = start.elapsed();
     let report = report(set, &corpus, folds, &calibrated, time);
-    Ok(Fitted { model: calibrated.into_model(corpus, classifiers), report })
-}
-
-/// What the held-out prompts teach.
-struct Calibrated {
-    mix: Mix,
-    calibrator: Calibrator,
-    scope: ScopeModel,
-    scope_rows: Vec<ScopeRow>,
-    shortlist: ShortlistRule,
-    shortlist_report: ShortlistReport,
-    outcomes: Vec<Outcome>,
-}
-
-impl Calibrated {
-    fn new(held_out: &[HeldOut], mut scope_rows: Vec<ScopeRow>, config: &FitConfig, routes: usize) -> Self {
-        let labelled: Vec<(&HeldOut, u32)> =
-            held_out.iter().filter_map(|held| held.route.map(|route| (held, route))).collect();
-        let opinions: Vec<(&Opinions, u32)> = labelled.iter().map(|(held, route)| (&held.opinions, *route)).collect();
-        let mix = mix::fit(&opinions);
-        let mut posterior = Vec::new();
-        let mut rows = Vec::with_capacity(labelled.len());
-        let mut right_posteriors = Vec::with_capacity(labelled.len());
-        let mut ranks = Vec::with_capacity(labelled.len());
-        for (held, route) in &labelled {
-            mix.posterior(&held.opinions, &mut posterior);
-            rows.push((held.fold, evidence(&held.opinions, &posterior, &held.signs), *route));
-            right_posteriors.push(posterior[*route as usize]);
-            ranks.push((ranking(&posterior, config.shortlist_limit), *route));
-        }
-        let shortlist = ShortlistRule::fit(right_posteriors, config.shortlist_coverage, config.shortlist_limit);
-        let judged: Vec<(&Evidence, bool)> =
-            rows.iter().map(|(_, evidence, route)| (evidence, evidence.route == *route)).collect();
-        let folds: Vec<usize> = rows.iter().map(|(fold, ..)| *fold).collect();
-        if scope_rows.is_empty() {
-            let known = labelled.iter().map(|(held, _)| ScopeRow { signs: held.signs, kind: ScopeKind::Known });
-            scope_rows.extend(known);
-        }
-        let none = held_out.iter().filter(|held| held.route.is_none());
-        scope_rows.extend(none.map(|held| ScopeRow { signs: held.signs, kind: ScopeKind::None }));
-        Self {
-            mix,
-            calibrator: Calibrator::fit(&judged, routes),
-            scope: ScopeModel::fit(&scope_rows, config.out_of_scope_share),
-            scope_rows,
-            shortlist,
-            shortlist_report: shortlist_report(&shortlist, &ranks),
-            outcomes: outcomes(&judged, &folds, routes),
-        }
-    }
-
-    fn into_model(self, corpus: Corpus, classifiers: Classifiers) -> DecisionModel {
-        let references = corpus.references();
-        DecisionModel {
-            vocabulary: corpus.vocabulary,
-            classifiers,
-            mix: self.mix,
-            calibrator: self.calibrator,
-            scope: self.scope,
-            shortlist: self.shortlist,
-            outcomes: self.outcomes,
-            references: references as u32,
-        }
-    }
-}
-
-/// Confidences of held-out prompts by calibrators that have not seen them.
-fn outcomes(judged: &[(&Evidence, bool)], folds: &[usize], routes: usize) -> Vec<Outcome> {
-    let mut outcomes = vec![None; judged.len()];
-    for part in 0..CALIBRATION_PARTS {
-        let others: Vec<(&Evidence, bool)> = judged
-            .iter()
-            .zip(folds)
-            .filter(|(_, fold)| *fold % CALIBRATION_PARTS != part)
-            .map(|(row, _)| *row)
-            .collect();
-        let calibrator = Calibrator::fit(&others, routes);
-        for ((evidence, right), outcome) in judged
-            .iter()
-            .zip(&mut outcomes)
-            .zip(folds)
-            .filter_map(|(row, fold)| (*fold % CALIBRATION_PARTS == part).then_some(row))
-        {
-            let confidence = calibrator.confidence(evidence);
-            *outcome = Some(Outcome { route: evidence.route, confidence, right: *right });
-        }
-    }
-    outcomes.into_iter().flatten().collect()
-}
-
-fn shortlist_report(rule: &ShortlistRule, ranks: &[(Vec<(u32, f32)>, u32)]) -> ShortlistReport {
-    let length = |ranking: &[(u32, f32)]| rule.length(ranking.iter().map(|(_, probability)| *probability));
-    let holds = |(ranking, route): &(Vec<(u32, f32)>, u32)| {
-        ranking[..length(ranking)].iter().any(|(listed, _)| listed == route)
-    };
-    ShortlistReport {
-        coverage: metrics::mean(ranks.iter().map(|rank| f64::from(u8::from(holds(rank))))),
-        mean_length: metrics::mean(ranks.iter().map(|(ranking, _)| length(ranking) as f64)),
-    }
+    let held_out = calibrated.verdicts(&corpus);
+    Ok(Fitted { model: calibrated.into_model(corpus, classifiers), report, held_out })
 }
 
 fn report(set: &TrainingSet, corpus: &Corpus, folds: usize, calibrated: &Calibrated, time: FitTime) -> FitReport {

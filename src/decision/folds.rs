@@ -13,7 +13,10 @@ pub(crate) struct FoldInput<'a> {
     pub(crate) classes: &'a [u32],
     /// Normalised text of each row.
     pub(crate) texts: &'a [String],
+    /// Nearest prompts of each row.
     pub(crate) nearest: &'a [Nearest],
+    /// The row of a prompt; `None` of one that is no row.
+    pub(crate) row_of: &'a dyn Fn(usize) -> Option<usize>,
     pub(crate) folds: usize,
     pub(crate) seed: u64,
 }
@@ -23,8 +26,9 @@ pub(crate) fn assign(input: &FoldInput) -> Vec<usize> {
     let mut groups = Groups::new(input.classes);
     join_equal_texts(input.texts, &mut groups);
     for (row, nearest) in input.nearest.iter().enumerate() {
-        for (other, _) in nearest.iter().take_while(|(_, similarity)| *similarity >= DUPLICATE) {
-            groups.join(row, *other as usize);
+        let duplicates = nearest.iter().take_while(|(_, similarity)| *similarity >= DUPLICATE);
+        for other in duplicates.filter_map(|(example, _)| (input.row_of)(*example as usize)) {
+            groups.join(row, other);
         }
     }
     deal(input, &mut groups)
@@ -132,7 +136,7 @@ mod tests {
     fn folds(classes: &[u32], texts: &[&str], folds: usize) -> Vec<usize> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         let nearest = vec![Vec::new(); classes.len()];
-        assign(&FoldInput { classes, texts: &texts, nearest: &nearest, folds, seed: 1 })
+        assign(&FoldInput { classes, texts: &texts, nearest: &nearest, row_of: &Some, folds, seed: 1 })
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::channels::{Classifiers, Opinions, Signs, View};
 use crate::corpus::Corpus;
 use crate::error::FitError;
-use crate::neighbours::{Nearest, nearest};
+use crate::neighbours::{DUPLICATE, Nearest, PARAPHRASE, nearest};
 use crate::random::SplitMix64;
 use crate::scope::{ScopeKind, ScopeRow};
 use crate::training::{Part, Trainer};
@@ -29,6 +30,8 @@ pub(crate) struct HeldOut {
     /// `None`: no route applies.
     pub(crate) route: Option<u32>,
     pub(crate) fold: usize,
+    /// How much it counts beside its paraphrases, in (0, 1].
+    pub(crate) weight: f32,
     pub(crate) opinions: Opinions,
     pub(crate) signs: Signs,
 }
@@ -39,8 +42,9 @@ pub(crate) struct HeldOutInput<'a> {
     /// Fold of each row, and their number.
     pub(crate) fold_of: &'a [usize],
     pub(crate) folds: usize,
-    /// Nearest rows of each row.
+    /// Nearest prompts of the training set of each row, and the embeddings of all of them.
     pub(crate) nearest: &'a [Nearest],
+    pub(crate) embeddings: ArrayView2<'a, f32>,
     pub(crate) watch: &'a dyn Watch,
 }
 
@@ -93,14 +97,27 @@ impl HeldOutInput<'_> {
 
     fn held_out(&self, classifiers: &Classifiers, row: usize, fold: usize) -> HeldOut {
         let corpus = self.trainer.corpus;
-        let voters = self.nearest[row]
-            .iter()
-            .filter(|(other, _)| corpus.votes(*other as usize) && self.fold_of[*other as usize] != fold);
-        let neighbours: Vec<(u32, f32)> =
-            voters.take(VOTERS).map(|(other, similarity)| (corpus.classes[*other as usize], *similarity)).collect();
+        let voter = |(other, similarity): &(u32, f32)| {
+            let strange = match corpus.row_of(*other as usize) {
+                Some(row) => self.fold_of[row] != fold,
+                // Left aside by the sample, and hence in no fold.
+                None => *similarity < DUPLICATE,
+            };
+            Some((corpus.voter(*other as usize).filter(|_| strange)?, *similarity))
+        };
+        let neighbours: Vec<(u32, f32)> = self.nearest[row].iter().filter_map(voter).take(VOTERS).collect();
         let mut opinions = Opinions::default();
         let signs = classifiers.judge(&view(corpus, row, &neighbours), &mut opinions);
-        HeldOut { row, route: corpus.route(row), fold, opinions, signs }
+        HeldOut { row, route: corpus.route(row), fold, weight: self.weight(row), opinions, signs }
+    }
+
+    /// References that paraphrase each other are one question together. Evaluation prompts come as often as they come.
+    fn weight(&self, row: usize) -> f32 {
+        if !self.trainer.corpus.taught[row] {
+            return 1.0;
+        }
+        let alike = self.nearest[row].iter().take_while(|(_, similarity)| *similarity >= PARAPHRASE).count();
+        1.0 / (1.0 + alike as f32)
     }
 
     /// Judges prompts by fits without their routes, and others by the same fits.
@@ -143,15 +160,12 @@ impl HeldOutInput<'_> {
         let strange = some(&|row| left_out(corpus.classes[row]));
         let known = some(&|row| corpus.route(row).is_some() && !left_out(corpus.classes[row]) && !seen(row));
         let queries: Vec<usize> = strange.iter().chain(&known).copied().collect();
-        let keep = |_: usize, row: usize| corpus.votes(row) && seen(row) && !left_out(corpus.classes[row]);
+        let keep = |_: usize, other: usize| {
+            corpus.voter(other).is_some_and(|route| !left_out(route)) && corpus.row_of(other).is_none_or(seen)
+        };
         let embeddings = corpus.design.select(&queries);
-        let nearest = nearest(
-            embeddings.embeddings(queries.len()),
-            corpus.design.embeddings(corpus.rows()),
-            VOTERS,
-            &keep,
-            &|| self.watch.cancelled(),
-        )?;
+        let nearest =
+            nearest(embeddings.embeddings(queries.len()), self.embeddings, VOTERS, &keep, &|| self.watch.cancelled())?;
         let mut logits = Vec::new();
         let mut rows = Vec::with_capacity(queries.len());
         for (place, (row, neighbours)) in queries.into_iter().zip(nearest).enumerate() {

@@ -9,6 +9,10 @@ pub struct Outcome {
     pub route: u32,
     /// Probability that it is right, in [0, 1].
     pub confidence: f32,
+    /// Probability that any route applies, in [0, 1].
+    pub in_scope: f32,
+    /// How much it counts for thresholds, in (0, 1]: 1 / (1 + its paraphrases).
+    pub weight: f32,
     pub right: bool,
 }
 
@@ -93,7 +97,15 @@ mod tests {
     use super::*;
 
     fn outcomes(rows: &[(f32, bool)]) -> Vec<Outcome> {
-        rows.iter().map(|(confidence, right)| Outcome { route: 0, confidence: *confidence, right: *right }).collect()
+        rows.iter()
+            .map(|(confidence, right)| Outcome {
+                route: 0,
+                confidence: *confidence,
+                in_scope: 1.0,
+                weight: 1.0,
+                right: *right,
+            })
+            .collect()
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The decision model: what a fit yields and a decision uses.
 
-use crate::algebra::argmax;
 use crate::channels::{Classifiers, Mix, Opinions, View, extended};
 use crate::confidence::{Calibrator, evidence};
 use crate::error::JudgeError;
@@ -35,18 +34,6 @@ pub struct Judgement {
     pub in_scope: f32,
     /// So many of the first of `ranking` hold the right route with the probability that the fit was asked for.
     pub shortlist: usize,
-    /// First route of each channel, and what it has there.
-    pub channels: ChannelVerdicts,
-}
-
-/// What each channel alone would have said: for explanations.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ChannelVerdicts {
-    /// (route, probability).
-    pub head: (u32, f32),
-    pub lexical: (u32, f32),
-    /// Share of the neighbours' votes.
-    pub votes: (u32, f32),
 }
 
 impl DecisionModel {
@@ -82,7 +69,6 @@ impl DecisionModel {
             in_scope: self.scope.probability(&signs),
             shortlist: self.shortlist.length(ranking.iter().map(|(_, probability)| *probability)),
             ranking,
-            channels: verdicts(&opinions),
         })
     }
 
@@ -96,18 +82,6 @@ impl DecisionModel {
         }
         let unknown = neighbours.iter().find(|(route, _)| *route as usize >= self.routes());
         unknown.map_or(Ok(()), |(route, _)| Err(JudgeError::UnknownRoute { route: *route, routes: self.routes() }))
-    }
-}
-
-fn verdicts(opinions: &Opinions) -> ChannelVerdicts {
-    let verdict = |channel: &[f32]| {
-        let route = argmax(channel);
-        (route as u32, channel.get(route).map_or(0.0, |log| log.exp().min(1.0)))
-    };
-    ChannelVerdicts {
-        head: verdict(&opinions.head),
-        lexical: verdict(&opinions.lexical),
-        votes: verdict(&opinions.votes),
     }
 }
 

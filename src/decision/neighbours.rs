@@ -11,6 +11,9 @@ const BLOCK_ROWS: usize = 128;
 /// Cosine similarity from which two prompts are near-duplicates.
 pub(crate) const DUPLICATE: f32 = 0.95;
 
+/// Cosine similarity from which two prompts ask the same in other words.
+pub(crate) const PARAPHRASE: f32 = 0.9;
+
 /// (row, cosine similarity), nearest first; ties by row.
 pub(crate) type Nearest = Vec<(u32, f32)>;
 

@@ -44,7 +44,7 @@ pub struct FitReport {
     pub time: FitTime,
 }
 
-/// What shortlists would have been.
+/// What shortlists would have been, by bounds from other prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ShortlistReport {
     /// Share of held-out prompts whose shortlist holds the right route.

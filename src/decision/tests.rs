@@ -101,7 +101,7 @@ fn check_sound(judgement: &Judgement, routes: usize) {
 #[test]
 fn learns_what_is_easy() {
     let toy = Toy::new(&[30, 30, 30, 30], 0, 0.2);
-    let Fitted { model, report } = toy.fit();
+    let Fitted { model, report, .. } = toy.fit();
     assert!(report.accuracy > 0.95, "{report:?}");
     assert!(report.calibration_error < 0.1 && report.shortlist.coverage >= 0.98);
     for row in 0..toy.texts.len() {
@@ -117,10 +117,10 @@ fn noise_is_not_trusted() {
     // Labels that have nothing to do with the prompts.
     let mut random = SplitMix64::new(9);
     toy.labels.iter_mut().for_each(|label| *label = Label::Route(random.below(2) as u32));
-    let Fitted { model, report } = toy.fit();
+    let Fitted { model, report, .. } = toy.fit();
     assert!((0.35..0.65).contains(&report.accuracy), "{}", report.accuracy);
     assert!(report.calibration_error < 0.2, "{}", report.calibration_error);
-    let threshold = choose(model.outcomes(), Target::Accuracy(0.9)).unwrap();
+    let threshold = choose(model.outcomes(), Target::Accuracy(0.9), 0.5).unwrap();
     assert!(!threshold.reached && threshold.confidence > 1.0);
 }
 
@@ -128,7 +128,7 @@ fn noise_is_not_trusted() {
 fn odd_sets_have_sound_answers() {
     let check = |counts: &[usize], none: usize, expected: &[fn(&Warning) -> bool]| {
         let toy = Toy::new(counts, none, 0.3);
-        let Fitted { model, report } = toy.fit();
+        let Fitted { model, report, .. } = toy.fit();
         for row in (0..toy.texts.len()).step_by(toy.texts.len().div_ceil(50)) {
             check_sound(&toy.judge(&model, row), counts.len());
         }
@@ -147,6 +147,16 @@ fn odd_sets_have_sound_answers() {
 }
 
 #[test]
+fn a_wrong_label_is_contradicted_by_those_who_have_not_seen_it() {
+    let mut toy = Toy::new(&[30, 30, 30], 0, 0.2);
+    toy.labels[40] = Label::Route(0);
+    let held_out = toy.fit().held_out;
+    assert_eq!(held_out.iter().map(|verdict| verdict.example).collect::<Vec<_>>(), (0..90).collect::<Vec<_>>());
+    let HeldOutVerdict { ranking, confidence, .. } = &held_out[40];
+    assert!(ranking[0].0 == 1 && *confidence > 0.8, "{:?}", held_out[40]);
+}
+
+#[test]
 fn equal_prompts_are_a_coin_toss() {
     // Two routes with the same prompts.
     let half = Toy::new(&[40], 0, 0.3);
@@ -157,7 +167,7 @@ fn equal_prompts_are_a_coin_toss() {
             toy.texts[copy].clone_from(&half.texts[row]);
         }
     }
-    let Fitted { model, report } = toy.fit();
+    let Fitted { model, report, .. } = toy.fit();
     assert!(report.accuracy < 0.7, "{}", report.accuracy);
     assert!(toy.judge(&model, 0).confidence < 0.8);
     // All prompts equal.
@@ -195,7 +205,7 @@ fn names_that_differ_in_case_are_told() {
 #[test]
 fn none_prompts_teach_what_is_out_of_scope() {
     let toy = Toy::new(&[30, 30, 30], 40, 0.3);
-    let Fitted { model, report } = toy.fit();
+    let Fitted { model, report, .. } = toy.fit();
     assert!(report.scope_auroc_none.unwrap() > 0.9, "{report:?}");
     assert!(toy.judge(&model, 0).in_scope > 0.5);
     assert!(toy.judge(&model, 120).in_scope < 0.5);
@@ -245,10 +255,22 @@ fn equal_sets_give_equal_models_on_any_number_of_threads() {
 fn samples_of_large_sets_keep_small_routes() {
     let toy = Toy::new(&[500, 10], 0, 0.3);
     let config = FitConfig { max_rows: 100, ..FitConfig::default() };
-    let Fitted { model, report } = toy.try_fit(&config, &()).unwrap();
+    let Fitted { model, report, .. } = toy.try_fit(&config, &()).unwrap();
     assert_eq!(report.left_aside, 410);
     assert!(report.warnings.contains(&Warning::Sampled { taken: 100, of: 510 }));
     assert_eq!(toy.judge(&model, 505).ranking[0].0, 1);
+}
+
+#[test]
+fn prompts_that_a_sample_leaves_aside_are_neighbours_all_the_same() {
+    let toy = Toy::new(&[400, 400, 400, 400], 0, 0.6);
+    let similarity = |max_rows: usize| {
+        let config = FitConfig { max_rows, ..FitConfig::default() };
+        // Mean similarity of the five nearest, over prompts in scope.
+        toy.try_fit(&config, &()).unwrap().model.scope.scales[1].0
+    };
+    let (whole, sampled) = (similarity(1_600), similarity(80));
+    assert!(sampled > whole - 0.01, "{whole}, {sampled}");
 }
 
 #[test]

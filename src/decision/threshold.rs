@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use crate::binomial::{is_at_least, lower_bound};
 use crate::metrics::Outcome;
+use crate::tally::Tally;
 
 /// Confidence with which a target accuracy is to be met.
 pub const LEVEL: f64 = 0.9;
 
 /// Thresholds that are tried: quantiles of the held-out confidences, at most so many.
-const STEPS: usize = 50;
+const STEPS: usize = 100;
 
 /// What decisions shall achieve. Money is in any one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -43,7 +43,7 @@ pub struct Threshold {
     pub reached: bool,
 }
 
-/// What is to be expected under a threshold.
+/// What is to be expected under a threshold. For accuracies, prompts that paraphrase each other count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Expected {
     /// Held-out prompts behind these figures.
@@ -69,27 +69,36 @@ pub enum TargetError {
 
 /// Picks the threshold for `target`.
 ///
-/// For an accuracy it is the lowest of 50 whose lower confidence bound meets it. The level is that of each bound: to
+/// For an accuracy it is the lowest of 100 whose lower confidence bound meets it. The level is that of each bound: to
 /// pick one of several makes a miss likelier, by less than their number suggests, as they are nested. Held-out
 /// accuracy errs on the other side, having been reached with fewer prompts. Testing in a fixed order, which would
 /// keep the level (Learn then Test, Angelopoulos et al. 2021), gave up at the first mislabelled prompt: with 10 prompts
 /// a route of BANKING77 it decided nothing alone.
-pub fn choose(outcomes: &[Outcome], target: Target) -> Result<Threshold, TargetError> {
+///
+/// Prompts that are less likely than `min_in_scope` to belong to any route are not decided alone, whatever the confidence.
+pub fn choose(outcomes: &[Outcome], target: Target, min_in_scope: f32) -> Result<Threshold, TargetError> {
     check(target)?;
-    let mut sorted = outcomes.to_vec();
+    let mut sorted: Vec<Outcome> =
+        outcomes.iter().filter(|outcome| outcome.in_scope >= min_in_scope).copied().collect();
     sorted.sort_unstable_by(|a, b| b.confidence.total_cmp(&a.confidence));
     let candidates = candidates(&sorted);
+    let prompts = outcomes.len();
     Ok(match target {
-        Target::Accuracy(accuracy) => by_accuracy(&sorted, &candidates, accuracy),
-        Target::Cost(costs) => by_cost(&sorted, &candidates, &costs),
+        Target::Accuracy(accuracy) => by_accuracy(prompts, &candidates, accuracy),
+        Target::Cost(costs) => by_cost(prompts, &candidates, &costs),
     })
 }
 
 /// What is to be expected under a threshold that somebody chose.
-pub fn expect(outcomes: &[Outcome], confidence: f32, costs: Option<&Costs>) -> Expected {
-    let alone = outcomes.iter().filter(|outcome| outcome.confidence >= confidence);
-    let (count, right) = alone.fold((0, 0), |(count, right), outcome| (count + 1, right + usize::from(outcome.right)));
-    expected(Counts { prompts: outcomes.len(), alone: count, right }, costs)
+pub fn expect(outcomes: &[Outcome], confidence: f32, min_in_scope: f32, costs: Option<&Costs>) -> Expected {
+    let sure = |outcome: &&Outcome| outcome.confidence >= confidence && outcome.in_scope >= min_in_scope;
+    let alone = Tally::of(outcomes.iter().filter(sure));
+    expected(outcomes.len(), alone, costs)
+}
+
+/// The highest accuracy that so many outcomes could prove, were all of them right.
+pub fn provable(outcomes: &[Outcome]) -> f64 {
+    Tally::of(outcomes).best_bound(LEVEL)
 }
 
 fn check(target: Target) -> Result<(), TargetError> {
@@ -105,70 +114,61 @@ fn check(target: Target) -> Result<(), TargetError> {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Counts {
-    prompts: usize,
-    alone: usize,
-    right: usize,
-}
-
-fn expected(counts: Counts, costs: Option<&Costs>) -> Expected {
-    let Counts { prompts, alone, right } = counts;
-    let per = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+/// What follows if those in `alone`, of so many `prompts`, are decided alone.
+fn expected(prompts: usize, alone: Tally, costs: Option<&Costs>) -> Expected {
+    let share = alone.prompts() as f64 / prompts.max(1) as f64;
     Expected {
         prompts,
-        alone: per(alone, prompts),
-        accuracy_alone: per(right, alone),
-        accuracy_alone_at_least: lower_bound(right, alone, LEVEL),
+        alone: share,
+        accuracy_alone: alone.accuracy(),
+        accuracy_alone_at_least: alone.lower_bound(LEVEL),
         cost_per_1000: costs.map(|costs| {
             let asked = costs.llm + costs.llm_latency + (1.0 - costs.llm_accuracy) * costs.wrong_route;
-            1000.0 * (per(alone - right, prompts) * costs.wrong_route + (1.0 - per(alone, prompts)) * asked)
+            1000.0 * (share * (1.0 - alone.accuracy()) * costs.wrong_route + (1.0 - share) * asked)
         }),
     }
 }
 
-/// (threshold, counts at and above it), from few decided alone to all.
-fn candidates(sorted: &[Outcome]) -> Vec<(f32, Counts)> {
+/// (threshold, prompts at and above it), from few decided alone to all that may be.
+fn candidates(sorted: &[Outcome]) -> Vec<(f32, Tally)> {
     let mut found = Vec::new();
-    let (mut alone, mut right) = (0, 0);
+    let (mut alone, mut tally) = (0, Tally::default());
     let step = sorted.len().div_ceil(STEPS).max(1);
     for ties in sorted.chunk_by(|a, b| a.confidence == b.confidence) {
         let steps_before = alone / step;
         alone += ties.len();
-        right += ties.iter().filter(|outcome| outcome.right).count();
+        ties.iter().for_each(|outcome| tally.add(outcome));
         if alone / step > steps_before || alone == sorted.len() {
-            found.push((ties[0].confidence, Counts { prompts: sorted.len(), alone, right }));
+            found.push((ties[0].confidence, tally));
         }
     }
     found
 }
 
-fn by_accuracy(sorted: &[Outcome], candidates: &[(f32, Counts)], accuracy: f64) -> Threshold {
-    let meets = |counts: &Counts| is_at_least(counts.right, counts.alone, LEVEL, accuracy);
-    match candidates.iter().rev().find(|(_, counts)| meets(counts)) {
-        Some((confidence, counts)) => {
-            Threshold { confidence: *confidence, expected: expected(*counts, None), reached: true }
+fn by_accuracy(prompts: usize, candidates: &[(f32, Tally)], accuracy: f64) -> Threshold {
+    match candidates.iter().rev().find(|(_, alone)| alone.is_at_least(accuracy, LEVEL)) {
+        Some((confidence, alone)) => {
+            Threshold { confidence: *confidence, expected: expected(prompts, *alone, None), reached: true }
         }
-        None => nothing_alone(sorted.len(), None),
+        None => nothing_alone(prompts, None),
     }
 }
 
-fn by_cost(sorted: &[Outcome], candidates: &[(f32, Counts)], costs: &Costs) -> Threshold {
-    let none = Threshold { reached: true, ..nothing_alone(sorted.len(), Some(costs)) };
+fn by_cost(prompts: usize, candidates: &[(f32, Tally)], costs: &Costs) -> Threshold {
+    let none = Threshold { reached: true, ..nothing_alone(prompts, Some(costs)) };
     let cost = |threshold: &Threshold| threshold.expected.cost_per_1000.unwrap_or(f64::INFINITY);
     candidates
         .iter()
-        .map(|(confidence, counts)| Threshold {
+        .map(|(confidence, alone)| Threshold {
             confidence: *confidence,
-            expected: expected(*counts, Some(costs)),
+            expected: expected(prompts, *alone, Some(costs)),
             reached: true,
         })
         .fold(none, |best, next| if cost(&next) <= cost(&best) { next } else { best })
 }
 
 fn nothing_alone(prompts: usize, costs: Option<&Costs>) -> Threshold {
-    let counts = Counts { prompts, alone: 0, right: 0 };
-    Threshold { confidence: 1.1, expected: expected(counts, costs), reached: false }
+    Threshold { confidence: 1.1, expected: expected(prompts, Tally::default(), costs), reached: false }
 }
 
 #[cfg(test)]
@@ -180,7 +180,8 @@ mod tests {
         (1..=count)
             .map(|index| {
                 let confidence = index as f32 / count as f32;
-                Outcome { route: 0, confidence, right: (index * 7919 % 1000) as f32 / 1000.0 < confidence.sqrt() }
+                let right = (index * 7919 % 1000) as f32 / 1000.0 < confidence.sqrt();
+                Outcome { route: 0, confidence, in_scope: 1.0, weight: 1.0, right }
             })
             .collect()
     }
@@ -188,16 +189,29 @@ mod tests {
     #[test]
     fn the_bound_meets_the_target() {
         let outcomes = outcomes(5000);
-        let chosen = choose(&outcomes, Target::Accuracy(0.9)).unwrap();
+        let chosen = choose(&outcomes, Target::Accuracy(0.9), 0.5).unwrap();
         assert!(chosen.reached && chosen.expected.accuracy_alone_at_least >= 0.9 && chosen.expected.alone > 0.1);
-        let again = expect(&outcomes, chosen.confidence, None);
+        let again = expect(&outcomes, chosen.confidence, 0.5, None);
         assert!((again.alone - chosen.expected.alone).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_seems_out_of_scope_is_not_decided_alone() {
+        let mut outcomes = outcomes(5000);
+        let all = choose(&outcomes, Target::Accuracy(0.9), 0.5).unwrap();
+        // Every other prompt, right or wrong, sure or not.
+        outcomes.iter_mut().step_by(2).for_each(|outcome| outcome.in_scope = 0.4);
+        let half = choose(&outcomes, Target::Accuracy(0.9), 0.5).unwrap();
+        assert_eq!(half.expected.prompts, 5000);
+        assert!((half.expected.alone - all.expected.alone / 2.0).abs() < 0.03, "{half:?}, {all:?}");
+        assert_eq!(expect(&outcomes, 0.0, 0.5, None).alone, 0.5);
+        assert_eq!(expect(&outcomes, 0.0, 0.4, None).alone, 1.0);
     }
 
     #[test]
     fn what_cannot_be_reached_is_said() {
         for (count, target) in [(5000, 1.0), (10, 0.97), (0, 0.5)] {
-            let chosen = choose(&outcomes(count), Target::Accuracy(target)).unwrap();
+            let chosen = choose(&outcomes(count), Target::Accuracy(target), 0.5).unwrap();
             assert!(!chosen.reached && chosen.confidence > 1.0 && chosen.expected.alone == 0.0);
         }
     }
@@ -206,8 +220,8 @@ mod tests {
     fn cost_weighs_errors_against_questions() {
         let outcomes = outcomes(5000);
         let costs = |wrong_route| Target::Cost(Costs { wrong_route, llm: 0.01, llm_latency: 0.0, llm_accuracy: 0.95 });
-        let cheap = choose(&outcomes, costs(0.0)).unwrap();
-        let dear = choose(&outcomes, costs(1.0)).unwrap();
+        let cheap = choose(&outcomes, costs(0.0), 0.5).unwrap();
+        let dear = choose(&outcomes, costs(1.0), 0.5).unwrap();
         assert_eq!(cheap.expected.alone, 1.0);
         assert!(dear.confidence > cheap.confidence && dear.expected.alone < 0.5);
         assert!(dear.expected.cost_per_1000.unwrap() < 70.0);
@@ -215,9 +229,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(choose(&[], Target::Accuracy(0.0)).is_err());
-        assert!(choose(&[], Target::Accuracy(f64::NAN)).is_err());
+        assert!(choose(&[], Target::Accuracy(0.0), 0.5).is_err());
+        assert!(choose(&[], Target::Accuracy(f64::NAN), 0.5).is_err());
         let costs = Costs { wrong_route: -1.0, llm: 0.0, llm_latency: 0.0, llm_accuracy: 0.5 };
-        assert_eq!(choose(&[], Target::Cost(costs)), Err(TargetError::Costs));
+        assert_eq!(choose(&[], Target::Cost(costs), 0.5), Err(TargetError::Costs));
     }
 }

@@ -4,7 +4,7 @@
 pub const VOTERS: usize = 20;
 
 /// A neighbour of cosine similarity s votes with weight exp(SHARPNESS (s - 1)): one that is 0.035 nearer counts twice.
-const SHARPNESS: f32 = 20.0;
+pub const SHARPNESS: f32 = 20.0;
 
 /// Added to every share before its logarithm, so that a route without voters is unlikely, not impossible.
 const FLOOR: f32 = 1e-4;

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
+use semroute_decision::HeldOutVerdict;
 
 use crate::classify::{VOTERS, vote};
 use crate::embed::{EmbedError, Embedding};
@@ -44,14 +45,22 @@ impl Verdict {
     }
 }
 
-/// A verdict on each reference by the others: those of its own fold (itself and its near-duplicates) do not vote.
-/// `vectors` are in the order of the references. Runs on rayon's pool; `done` hears from time to time how many are judged.
+/// A verdict on each reference by the others: what a decision model says that was fitted without it and its near-duplicates.
+/// Those that are not among `held_out` are voted on by their neighbours, without those of the own fold (itself and its
+/// near-duplicates). `vectors` are in the order of the references, and their places are what `held_out` names. Runs on rayon's pool; `done` hears from time to time how many are judged.
 pub fn verdicts(
     snapshot: &Snapshot,
     vectors: &VectorMatrix,
+    held_out: &[HeldOutVerdict],
     done: impl Fn(u64) + Sync,
 ) -> Result<Vec<Verdict>, EmbedError> {
     let texts: Vec<u64> = snapshot.references.iter().map(|reference| hash(&plain(&reference.text))).collect();
+    let mut judged: Vec<Option<&HeldOutVerdict>> = vec![None; snapshot.references.len()];
+    for verdict in held_out {
+        if let Some(place) = judged.get_mut(verdict.example) {
+            *place = Some(verdict);
+        }
+    }
     let count = AtomicU64::new(0);
     let judge = |row: usize| {
         let own = Embedding::stored(vectors.row(row).to_vec(), vectors.dimension())?;
@@ -61,7 +70,9 @@ pub fn verdicts(
         let near: Vec<Near> = neighbours.iter().map(near).collect();
         let same_text = |other: u32| texts.get(other as usize) == texts.get(row);
         neighbours.retain(|other| other.similarity < SAME_FOLD && !same_text(other.reference));
-        let ranking = vote(&neighbours).iter().map(|score| (score.route, score.score)).collect();
+        let by_model = judged.get(row).copied().flatten().map(ranking);
+        let by_vote = || vote(&neighbours).iter().map(|score| (score.route, score.score)).collect();
+        let ranking = by_model.unwrap_or_else(by_vote);
         let judged = count.fetch_add(1, Ordering::Relaxed) + 1;
         if judged.is_multiple_of(REPORT_EVERY) {
             done(judged);
@@ -69,6 +80,13 @@ pub fn verdicts(
         Ok(Verdict { ranking, near })
     };
     (0..snapshot.references.len()).into_par_iter().map(judge).collect()
+}
+
+/// The first with its calibrated confidence.
+fn ranking(verdict: &HeldOutVerdict) -> Vec<(u32, f32)> {
+    let mut ranking = verdict.ranking.clone();
+    ranking.iter_mut().take(1).for_each(|(_, probability)| *probability = verdict.confidence);
+    ranking
 }
 
 /// A text without what does not change its sense: case, punctuation, white space.
@@ -124,10 +142,15 @@ mod tests {
         }
         let snapshot =
             draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default()).unwrap();
-        let found = verdicts(&snapshot, &vectors.finish(), |_| ()).unwrap();
+        let vectors = vectors.finish();
+        let found = verdicts(&snapshot, &vectors, &[], |_| ()).unwrap();
         let winners: Vec<u32> = found.iter().map(|verdict| verdict.winner().unwrap().0).collect();
         assert_eq!(winners[3..], [1, 1, 0, 0], "its copy does not vouch for it");
         assert_eq!(found[5].near[0].prompt, 6, "but it is seen");
+        let said = HeldOutVerdict { example: 1, ranking: vec![(1, 0.6), (0, 0.4)], confidence: 0.7 };
+        let beside = verdicts(&snapshot, &vectors, &[said], |_| ()).unwrap();
+        assert_eq!(beside[1].ranking, [(1, 0.7), (0, 0.4)], "the model's word goes before the vote");
+        assert_eq!((&beside[0], &beside[1].near), (&found[0], &found[1].near));
     }
 
     #[test]

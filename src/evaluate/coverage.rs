@@ -78,20 +78,24 @@ impl Threshold {
     }
 }
 
-/// What became of a threshold on the test.
+/// What became of a threshold on the test. Decided alone is also asked to be in scope, as the policy has it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Own {
     #[serde(flatten)]
     pub threshold: Threshold,
-    /// Rows at or above it, of all rows.
+    /// Rows at or above it and in scope, of all rows.
     pub share: Proportion,
     /// Right rows of those.
     pub accuracy: Proportion,
 }
 
 impl Own {
-    pub(super) fn of(outcomes: &[Outcome], threshold: Threshold) -> Self {
-        let sure = |outcome: &&Outcome| threshold.confidence.is_some_and(|least| outcome.confidence >= least);
+    /// `min_in_scope`: least score of a row that is decided alone; `None`: scope is not asked.
+    pub(super) fn of(outcomes: &[Outcome], threshold: Threshold, min_in_scope: Option<f32>) -> Self {
+        let sure = |outcome: &&Outcome| {
+            threshold.confidence.is_some_and(|least| outcome.confidence >= least)
+                && min_in_scope.is_none_or(|least| outcome.in_scope_score >= least)
+        };
         Self {
             threshold,
             share: Proportion::count(outcomes.iter().map(|outcome| sure(&outcome))),
@@ -141,10 +145,12 @@ mod tests {
         assert_eq!(fitted(99).confidence, None);
         assert_eq!(fitted(80).confidence, Some(0.5));
         let rows = [outcome("a", "a", 0.95), outcome("a", "b", 0.9), outcome("a", "a", 0.8)];
-        let own = Own::of(&rows, fitted(97));
+        let own = Own::of(&rows, fitted(97), None);
         assert_eq!((own.share, own.accuracy), (Proportion::of(2, 3), Proportion::of(1, 2)));
-        let none = Own::of(&rows, fitted(99));
+        let none = Own::of(&rows, fitted(99), None);
         assert_eq!((none.share.hits, none.accuracy.share), (0, None));
+        let strange = Own::of(&rows, fitted(97), Some(f32::INFINITY));
+        assert_eq!(strange.share, Proportion::of(0, 3), "sure, but out of scope");
     }
 
     proptest! {

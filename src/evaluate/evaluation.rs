@@ -82,6 +82,7 @@ pub(super) mod samples {
                 Threshold { accuracy_percent: 95, confidence: Some(0.7) },
                 Threshold { accuracy_percent: 99, confidence: None },
             ],
+            min_in_scope: None,
         };
         let prices = "currency = 'USD'\ndefault = 'large'\n[routes]\nb = 'small'\n[targets]\n\
             large = { input = 10, output = 20 }\nsmall = { input = 1, output = 2 }\n[llm]\ninput = 1\noutput = 1";

@@ -23,6 +23,8 @@ pub struct Grounds {
     pub routes: BTreeSet<String>,
     /// Fixed on the references alone.
     pub thresholds: Vec<Threshold>,
+    /// Least score for scope of what the policy lets be decided alone; `None`: it does not ask.
+    pub min_in_scope: Option<f32>,
 }
 
 /// All metrics of one evaluation.
@@ -95,7 +97,11 @@ impl Report {
                 share: Proportion::count(outcomes.iter().map(|outcome| outcome.decided_alone)),
                 accuracy: Proportion::count(alone.map(Outcome::is_right)),
             },
-            own_thresholds: grounds.thresholds.iter().map(|threshold| Own::of(outcomes, *threshold)).collect(),
+            own_thresholds: grounds
+                .thresholds
+                .iter()
+                .map(|threshold| Own::of(outcomes, *threshold, grounds.min_in_scope))
+                .collect(),
             coverage: Coverage::of(outcomes),
             risk: RiskCurve::of(outcomes),
             calibration: Calibration::of(outcomes),
@@ -138,6 +144,7 @@ mod tests {
         let grounds = Grounds {
             routes: BTreeSet::from(["a".to_owned()]),
             thresholds: vec![Threshold { accuracy_percent: 95, confidence: Some(0.5) }],
+            min_in_scope: None,
         };
         let mut json = serde_json::to_value(Report::of(&rows, &grounds)).unwrap();
         // The ends of intervals are tested where they are made; here they would only be long.

@@ -183,23 +183,29 @@ impl Learning {
 
     /// Records verdicts and applies the rule until `stop`; then what still waits is recorded. Runs once.
     pub async fn run(self, stop: CancellationToken) {
-        let Some(mut waiting) = self.take_waiting() else { return };
-        let mut rule = self.0.config.accept.as_ref().map(Rule::new);
-        let mut looks = tokio::time::interval(RULE_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(verdict) = waiting.recv() => self.record(verdict).await,
-                _ = looks.tick() => tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = self.apply(&mut rule) => {}
-                },
-            }
+        let Some(waiting) = self.take_waiting() else { return };
+        // Beside each other: the rule may look for long, and verdicts are not to wait for it, and be lost.
+        tokio::join!(self.record_all(waiting, &stop), self.look_again_and_again(&stop));
+    }
+
+    async fn record_all(&self, mut waiting: mpsc::Receiver<Verdict>, stop: &CancellationToken) {
+        while let Some(Some(verdict)) = stop.run_until_cancelled(waiting.recv()).await {
+            self.record(verdict).await;
         }
         waiting.close();
         while let Ok(verdict) = waiting.try_recv() {
             self.record(verdict).await;
+        }
+    }
+
+    async fn look_again_and_again(&self, stop: &CancellationToken) {
+        let mut rule = self.0.config.accept.as_ref().map(Rule::new);
+        let mut looks = tokio::time::interval(RULE_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while rule.is_some() && stop.run_until_cancelled(looks.tick()).await.is_some() {
+            if stop.run_until_cancelled(self.apply(&mut rule)).await.is_none() {
+                break;
+            }
         }
     }
 

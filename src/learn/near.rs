@@ -1,5 +1,5 @@
-//! The vectors of the open proposals, to find those that say nearly the same. Read from the store in steps: what other
-//! servers propose is found too. Proposals that were settled since are still in here; the store looks again.
+//! The vectors of the open and accepted proposals, to find those that say nearly the same. Read from the store in steps:
+//! what other servers propose is found too. Proposals that were settled since are still in here; the store looks again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -27,9 +27,9 @@ struct Known {
 /// What is near a prompt.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The nearest for the same route.
-    pub(super) same: Option<ProposalId>,
-    /// Those for other routes.
+    /// Those for the same route, nearest first.
+    pub(super) same: Vec<ProposalId>,
+    /// Those for other routes, likewise.
     pub(super) others: Vec<ProposalId>,
 }
 
@@ -72,11 +72,9 @@ impl Near {
             let near = near.map(|known| (similarity(&known.embedding, prompt), known));
             let mut near: Vec<(f32, &Known)> = near.filter(|(similarity, _)| *similarity >= self.bound).collect();
             near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+            let ids = |known: Vec<(f32, &Known)>| known.into_iter().map(|(_, known)| known.id).collect();
             let (same, others): (Vec<_>, Vec<_>) = near.into_iter().partition(|(_, known)| known.route == *route);
-            Found {
-                same: same.first().map(|(_, known)| known.id),
-                others: others.into_iter().map(|(_, known)| known.id).collect(),
-            }
+            Found { same: ids(same), others: ids(others) }
         })
     }
 

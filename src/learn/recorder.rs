@@ -62,7 +62,7 @@ impl Recorder {
             text: text.to_string(),
             origin,
             embedding: None,
-            same_as: None,
+            same_as: Vec::new(),
             conflicting_reference: None,
             conflicting_proposals: Vec::new(),
         };

@@ -59,12 +59,12 @@ impl Rule {
     }
 
     async fn apply_to(&mut self, recorder: &Recorder, set: &ReferenceSet) -> Result<u64> {
-        let ripe = self.ripe(recorder, set).await?;
+        let routes: Vec<RouteName> =
+            recorder.store().list_routes(&set.name).await?.into_iter().map(|route| route.name).collect();
+        let ripe = self.ripe(recorder, set, &routes).await?;
         if ripe.is_empty() {
             return Ok(0);
         }
-        let routes: Vec<RouteName> =
-            recorder.store().list_routes(&set.name).await?.into_iter().map(|route| route.name).collect();
         let references = references(recorder, set, &routes).await?;
         let (candidates, ripe) = candidates(recorder, &routes, ripe).await;
         let examined = tokio::task::spawn_blocking(move || {
@@ -94,8 +94,14 @@ impl Rule {
         Ok(accepted)
     }
 
-    /// Open, without conflicts, with enough that agree, and not known to be harmful; the first so many.
-    async fn ripe(&mut self, recorder: &Recorder, set: &ReferenceSet) -> Result<Vec<Proposal>> {
+    /// Open, without conflicts, with enough that agree, for a route that is there, and not known to be harmful; the first
+    /// so many.
+    pub(super) async fn ripe(
+        &mut self,
+        recorder: &Recorder,
+        set: &ReferenceSet,
+        routes: &[RouteName],
+    ) -> Result<Vec<Proposal>> {
         let mut ripe = Vec::new();
         let open = Some(ProposalState::Open);
         let mut filter = ProposalFilter { state: open, route: None, agreeing: self.agreeing, after: 0, limit: AT_ONCE };
@@ -106,7 +112,7 @@ impl Rule {
             for proposal in page {
                 let undisputed = proposal.conflicting_reference.is_none() && proposal.conflicting_proposals.is_empty();
                 let looked_at = self.harmful.get(&proposal.id) == Some(&(proposal.revision, set.revision));
-                if undisputed && !looked_at {
+                if undisputed && !looked_at && position(routes, &proposal.route).is_some() {
                     ripe.push(proposal);
                 }
                 if ripe.len() == AT_ONCE as usize {
@@ -142,7 +148,7 @@ async fn references(recorder: &Recorder, set: &ReferenceSet, routes: &[RouteName
     }
 }
 
-/// As examples; a proposal whose route is gone or whose text cannot be embedded is left out.
+/// As examples; a proposal whose text cannot be embedded is left out.
 async fn candidates(
     recorder: &Recorder,
     routes: &[RouteName],

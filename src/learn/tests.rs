@@ -310,6 +310,10 @@ async fn the_rule_accepts_what_agrees_and_does_no_harm() {
     }
     let before = fixture.store.get_set(&set()).await.unwrap().revision;
     let mut rule = Rule::new(&AcceptConfig { agreeing: 2 });
+    // Proposals for a route that is no more would keep the others from their turn.
+    let present = fixture.store.get_set(&set()).await.unwrap();
+    let ripe = rule.ripe(recorder, &present, &[route("talk")]).await.unwrap();
+    assert!(ripe.iter().all(|proposal| proposal.route == route("talk")), "{ripe:?}");
     let accepted = rule.apply(recorder).await;
     let proposals = fixture.proposals().await;
     let state = |text: &str, name: &str| {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use semroute_decision::HeldOutVerdict;
+
 use super::error::BuildError;
 use super::fitting::{FitInput, fitted};
 use super::load::{self, Apart, Rows};
-use super::report::FitSummary;
 use crate::embed::Embedding;
 use crate::index::{BuildWatch, IndexConfig, Stopped, VectorMatrix, VectorMatrixBuilder};
 use crate::reference::{
@@ -66,15 +67,15 @@ impl Draft {
         load::index(self.rows(model), config, watch)
     }
 
-    /// The same with a decision model, and what its fit found. `described`: what [`describe`](super::describe) makes
+    /// The same with a decision model, and what its fit said of the prompts that were held out, references first. `described`: what [`describe`](super::describe) makes
     /// of [`Draft::routes`].
     pub fn finish_fitted(
         self,
         model: Fingerprint,
         config: &IndexConfig,
-        described: Vec<(Route, Embedding)>,
+        described: Vec<(Route, Option<Embedding>)>,
         watch: &BuildWatch,
-    ) -> Result<(Snapshot, Option<FitSummary>), Stopped> {
+    ) -> Result<(Snapshot, Vec<HeldOutVerdict>), Stopped> {
         let mut rows = self.rows(model);
         let input = FitInput {
             set: rows.version.set.to_string(),
@@ -85,7 +86,7 @@ impl Draft {
         let vectors = Arc::clone(&rows.vectors);
         let snapshot = load::index(rows, config, watch)?;
         let fit = fitted(&input, &snapshot.references, &vectors, watch)?;
-        Ok((Snapshot { rule: fit.rule, ..snapshot }, fit.summary))
+        Ok((Snapshot { rule: fit.rule, ..snapshot }, fit.held_out))
     }
 
     fn rows(self, model: Fingerprint) -> Rows {

@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ndarray::{Array2, ArrayView2};
-use semroute_decision::{DecisionModel, Example, FitConfig, FitError, Label, Purpose, TrainingSet, Watch, fit, refit};
+use semroute_decision::{
+    DecisionModel, Example, FitConfig, FitError, HeldOutVerdict, Label, Purpose, TrainingSet, Watch, fit, refit,
+};
 
 use super::error::BuildError;
 use super::load::Apart;
 use super::report::{Expectation, FitSummary};
 use super::sealed;
-use crate::embed::{EmbedQueue, Embedding};
+use crate::embed::{EmbedError, EmbedQueue, Embedding};
 use crate::index::{BuildWatch, Stopped, VectorMatrix};
 use crate::prompt::words_of;
-use crate::reference::{DecisionRule, PromptPurpose, Reference, Route, SetPolicy, SetVersion};
+use crate::reference::{DecisionRule, PromptPurpose, Reference, Route, SetPolicy, SetVersion, Snapshot};
 
 /// Descriptions on their way through the embedding queue at once.
 const IN_FLIGHT: usize = 32;
@@ -26,8 +28,8 @@ const MAX_CHANGED: f64 = 0.05;
 pub(super) struct FitInput {
     pub set: String,
     pub policy: SetPolicy,
-    /// In the order of a snapshot, each with the embedding of its name and description.
-    pub routes: Vec<(Route, Embedding)>,
+    /// In the order of a snapshot, each with the embedding of its name and description where there is one.
+    pub routes: Vec<(Route, Option<Embedding>)>,
     pub apart: Vec<Apart>,
 }
 
@@ -37,20 +39,28 @@ pub(super) struct Fit {
     /// As the store keeps it; empty if there is none.
     pub bytes: Vec<u8>,
     pub summary: Option<FitSummary>,
+    /// Of the prompts by their places, first the references; empty after a refit.
+    pub held_out: Vec<HeldOutVerdict>,
     pub refused: Option<String>,
 }
 
-/// Embeds what is said of each route: a reference more for it, and all that there is for one without prompts.
-pub async fn describe(queue: &EmbedQueue, routes: &[Route]) -> Result<Vec<(Route, Embedding)>, BuildError> {
+/// Embeds what is said of each route: a reference more for it, and all that there is for one without prompts. What cannot be
+/// embedded is left out, and logged: a version can do without.
+pub async fn describe(queue: &EmbedQueue, routes: &[Route]) -> Result<Vec<(Route, Option<Embedding>)>, BuildError> {
     stream::iter(routes.to_vec())
         .map(|route| async move {
             let text = match route.description.as_str() {
                 "" => route.name.to_string(),
                 description => format!("{}: {description}", route.name),
             };
-            let failed = |source| BuildError::Describe { route: route.name.clone(), source };
-            let embedded = queue.embed_patiently(text.into()).await.map_err(failed)?;
-            Ok((route, embedded.embedding))
+            match queue.embed_patiently(text.into()).await {
+                Ok(embedded) => Ok((route, Some(embedded.embedding))),
+                Err(source @ EmbedError::Stopped) => Err(BuildError::Describe { route: route.name, source }),
+                Err(error) => {
+                    tracing::warn!(route = %route.name, %error, "what is said of the route could not be embedded");
+                    Ok((route, None))
+                }
+            }
         })
         .buffered(IN_FLIGHT)
         .try_collect()
@@ -71,7 +81,8 @@ pub(super) fn fitted(
         Err(FitError::Cancelled) => return Err(Stopped),
         Err(error) => {
             tracing::warn!(set = %input.set, %error, "no decision model was fitted: the neighbours' vote decides");
-            return Ok(Fit { rule: None, bytes: Vec::new(), summary: None, refused: Some(error.to_string()) });
+            let refused = Some(error.to_string());
+            return Ok(Fit { rule: None, bytes: Vec::new(), summary: None, held_out: Vec::new(), refused });
         }
     };
     let bytes = sealed::seal(&fitted.model);
@@ -81,7 +92,20 @@ pub(super) fn fitted(
     for warning in &summary.warnings {
         tracing::warn!(set = %input.set, %warning, "the decision model");
     }
-    Ok(Fit { rule: Some(rule), bytes, summary: Some(summary), refused: None })
+    Ok(Fit { rule: Some(rule), bytes, summary: Some(summary), held_out: fitted.held_out, refused: None })
+}
+
+/// What the references of a snapshot say of each other: each is judged by what is fitted to the others. `described`: what
+/// [`describe`] makes of its routes. Empty where nothing can be fitted.
+pub fn cross_examine(
+    snapshot: &Snapshot,
+    vectors: &VectorMatrix,
+    described: Vec<(Route, Option<Embedding>)>,
+    watch: &BuildWatch,
+) -> Result<Vec<HeldOutVerdict>, Stopped> {
+    let set = snapshot.set.to_string();
+    let input = FitInput { set, policy: snapshot.policy.clone(), routes: described, apart: Vec::new() };
+    Ok(fitted(&input, &snapshot.references, vectors, watch)?.held_out)
 }
 
 /// What a refit starts from: the model of the version before, and what was found when it was last fitted as a whole.
@@ -115,7 +139,7 @@ pub(super) fn refitted(
     let rule = DecisionRule::new(Arc::new(model), &input.policy);
     let (expected, seconds) = (Expectation::of(&rule), begun.elapsed().as_secs_f64());
     let summary = FitSummary { expected, bytes: bytes.len() as u64, seconds, ..summary };
-    Ok(Some(Fit { rule: Some(rule), bytes, summary: Some(summary), refused: None }))
+    Ok(Some(Fit { rule: Some(rule), bytes, summary: Some(summary), held_out: Vec::new(), refused: None }))
 }
 
 /// The rule of a stored model. `None` if it is to be fitted again: it is of another release, or damaged.
@@ -154,7 +178,7 @@ impl FitInput {
             .map(|(route, embedding)| semroute_decision::Route {
                 name: route.name.as_str(),
                 description: &route.description,
-                embedding: Some(embedding.as_slice()),
+                embedding: embedding.as_ref().map(Embedding::as_slice),
             })
             .collect();
         // As prompts come: without what agents put around them.

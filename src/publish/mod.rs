@@ -21,7 +21,7 @@ pub use bring_up::bring_up;
 pub use builder::{BuildRequest, Builder, Built, report_of};
 pub use draft::Draft;
 pub use error::BuildError;
-pub use fitting::describe;
+pub use fitting::{cross_examine, describe};
 pub use indexes::IndexFolder;
 pub use live::{LiveSets, Problem};
 pub use operations::{Ended, Operation, Operations};

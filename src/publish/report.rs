@@ -83,7 +83,8 @@ pub struct ReliabilityBin {
     pub accuracy: f64,
 }
 
-/// What is to be expected of prompts like the set's own, to which some route applies; before `min_in_scope` is asked.
+/// What is to be expected of prompts like the set's own, to which some route applies, by the policy's threshold and its
+/// `min_in_scope`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// From this confidence on the first stage decides alone; above 1: never.

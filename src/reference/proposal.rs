@@ -130,8 +130,8 @@ pub struct ProposalEdit {
     pub origin: Origin,
     /// Where an embedding is at hand.
     pub embedding: Option<(Fingerprint, Vec<f32>)>,
-    /// A proposal for the same route with nearly the same text: counted there if it is still open.
-    pub same_as: Option<ProposalId>,
+    /// Proposals for the same route with nearly the same text, nearest first: counted at the first that is still open.
+    pub same_as: Vec<ProposalId>,
     /// A reference prompt with nearly the same text and another route.
     pub conflicting_reference: Option<ReferenceId>,
     /// Proposals with nearly the same text and another route.
@@ -169,7 +169,7 @@ pub struct ProposalFilter {
     pub limit: u32,
 }
 
-/// The vector of an open proposal.
+/// The vector of an open or accepted proposal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProposalVector {
     pub id: ProposalId,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use semroute_decision::{Costs, DecisionModel, LEVEL, Target, Threshold, choose, lower_bound};
+use semroute_decision::{Costs, DecisionModel, Target, Threshold, choose, provable};
 
 use super::policy::{CostPolicy, SetPolicy};
 
@@ -16,6 +16,7 @@ const TARGET_STEPS: f32 = 10_000.0;
 /// Never changes but for what it remembers.
 pub struct DecisionRule {
     model: Arc<DecisionModel>,
+    min_in_scope: f32,
     threshold: Option<Threshold>,
     /// By target accuracy in steps: requests may ask for their own, and choosing takes a sort.
     chosen: Mutex<BTreeMap<u16, Option<Threshold>>>,
@@ -23,12 +24,15 @@ pub struct DecisionRule {
 
 impl DecisionRule {
     pub fn new(model: Arc<DecisionModel>, policy: &SetPolicy) -> Self {
+        let min_in_scope = policy.min_in_scope;
         let threshold = match policy.cost {
-            Some(cost) => by_cost(&model, cost),
-            None if is_provable(&model, policy.target_accuracy) => by_accuracy(&model, policy.target_accuracy),
+            Some(cost) => by_cost(&model, cost, min_in_scope),
+            None if is_provable(&model, policy.target_accuracy) => {
+                by_accuracy(&model, policy.target_accuracy, min_in_scope)
+            }
             None => None,
         };
-        Self { model, threshold, chosen: Mutex::default() }
+        Self { model, min_in_scope, threshold, chosen: Mutex::default() }
     }
 
     pub fn model(&self) -> &DecisionModel {
@@ -47,7 +51,7 @@ impl DecisionRule {
         let step = (target.clamp(0.0, 1.0) * TARGET_STEPS).round() as u16;
         let kept = self.lock().get(&step).copied();
         kept.unwrap_or_else(|| {
-            let chosen = by_accuracy(&self.model, f32::from(step) / TARGET_STEPS);
+            let chosen = by_accuracy(&self.model, f32::from(step) / TARGET_STEPS, self.min_in_scope);
             self.lock().insert(step, chosen);
             chosen
         })
@@ -61,18 +65,17 @@ impl DecisionRule {
 /// Whether the held-out prompts, were all of them right, would prove the target: a policy that asks for more would have
 /// nothing decided alone in a set that is merely young.
 fn is_provable(model: &DecisionModel, target: f32) -> bool {
-    let held_out = model.outcomes().len();
-    target >= 1.0 || lower_bound(held_out, held_out, LEVEL) >= f64::from(target)
+    target >= 1.0 || provable(model.outcomes()) >= f64::from(target)
 }
 
-fn by_accuracy(model: &DecisionModel, target: f32) -> Option<Threshold> {
+fn by_accuracy(model: &DecisionModel, target: f32, min_in_scope: f32) -> Option<Threshold> {
     let wanted = target > 0.0;
-    wanted.then(|| choose(model.outcomes(), Target::Accuracy(f64::from(target))).ok()).flatten()
+    wanted.then(|| choose(model.outcomes(), Target::Accuracy(f64::from(target)), min_in_scope).ok()).flatten()
 }
 
-fn by_cost(model: &DecisionModel, cost: CostPolicy) -> Option<Threshold> {
+fn by_cost(model: &DecisionModel, cost: CostPolicy, min_in_scope: f32) -> Option<Threshold> {
     let CostPolicy { wrong_route_cost, llm_cost, llm_latency_cost, llm_accuracy } = cost;
     let costs = Costs { wrong_route: wrong_route_cost, llm: llm_cost, llm_latency: llm_latency_cost, llm_accuracy };
     let enough = model.outcomes().len() >= LEAST_HELD_OUT;
-    enough.then(|| choose(model.outcomes(), Target::Cost(costs)).ok()).flatten()
+    enough.then(|| choose(model.outcomes(), Target::Cost(costs), min_in_scope).ok()).flatten()
 }

@@ -154,13 +154,14 @@ pub trait Store: Send + Sync + 'static {
     async fn get_embeddings(&self, model: &Fingerprint, texts: &[TextHash]) -> Result<Vec<(TextHash, Vec<f32>)>>;
 
     // --- proposals
-    /// Counts one origin at the proposal for its route and a text like it ([`super::likeness`]), else at the open one
-    /// that `same_as` names, else at a new one; in one transaction. `Known`, and nothing is counted, if a reference
-    /// prompt of the draft has the very text and the route. `Full` if there would be more than `most_open` open ones.
+    /// Counts one origin at the proposal for its route and a text like it ([`super::likeness`]), else at the first open
+    /// one that `same_as` names, else at a new one; in one transaction. `Known`, and nothing is counted, if a reference
+    /// prompt of the draft has the very text and the route, or if one that `same_as` names became a reference prompt of
+    /// the draft and this is a verdict. `Full` if there would be more than `most_open` open ones.
     /// The set and the route must exist. A decision counts once for each source, and at one proposal only for
     /// corrections: a later one for another route takes the earlier back. Proposals with like texts and different
     /// routes are in conflict, as are those that the edit names; so is a reference prompt with the very text and another
-    /// route. The draft stays as it is.
+    /// route, and one that a named proposal became. The draft stays as it is.
     async fn record_proposal(&self, edit: &ProposalEdit, most_open: u32) -> Result<Recorded>;
     /// In the order of their ids.
     async fn list_proposals(&self, set: &SetName, filter: &ProposalFilter) -> Result<Vec<Proposal>>;
@@ -177,7 +178,7 @@ pub trait Store: Send + Sync + 'static {
         precondition: Precondition,
         at: i64,
     ) -> Result<Proposal>;
-    /// The open proposals that have a vector of the model, in the order of their ids, from the one after `after`.
+    /// The open and accepted proposals that have a vector of the model, in the order of their ids, from the one after `after`.
     async fn proposal_vectors(
         &self,
         set: &SetName,

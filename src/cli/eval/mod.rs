@@ -138,7 +138,8 @@ fn grounds(snapshot: &Snapshot, verdicts: &[Verdict]) -> Grounds {
             let chosen = rule.threshold_for(f32::from(accuracy_percent) / 100.0).filter(|chosen| chosen.reached);
             Threshold { accuracy_percent, confidence: chosen.map(|chosen| chosen.confidence) }
         };
-        return Grounds { routes, thresholds: TARGETS.into_iter().map(threshold).collect() };
+        let thresholds = TARGETS.into_iter().map(threshold).collect();
+        return Grounds { routes, thresholds, min_in_scope: Some(snapshot.policy.min_in_scope) };
     }
     let mut sizes = vec![0usize; snapshot.routes.len()];
     for reference in &snapshot.references {
@@ -151,5 +152,6 @@ fn grounds(snapshot: &Snapshot, verdicts: &[Verdict]) -> Grounds {
         let judged = judged.filter(|(own, _)| sizes.get(own.route as usize).is_some_and(|size| *size > 1));
         judged.filter_map(|(own, verdict)| verdict.winner().map(|(route, confidence)| (confidence, route == own.route)))
     };
-    Grounds { routes, thresholds: TARGETS.into_iter().map(|percent| Threshold::fitted(percent, rows())).collect() }
+    let thresholds = TARGETS.into_iter().map(|percent| Threshold::fitted(percent, rows())).collect();
+    Grounds { routes, thresholds, min_in_scope: None }
 }

@@ -23,7 +23,7 @@ use crate::training_set::MAX_ROUTES;
 const MAGIC: &[u8; 8] = b"SRDECIDE";
 
 /// Raised with every change of the layout, of the features' hashes or of what a feature means.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 impl DecisionModel {
     /// The model as bytes, for [`DecisionModel::from_bytes`]. About 4 bytes times routes times (dimension + features).
@@ -57,6 +57,8 @@ impl DecisionModel {
         for outcome in &self.outcomes {
             out.u32(outcome.route);
             out.f32(outcome.confidence);
+            out.f32(outcome.in_scope);
+            out.f32(outcome.weight);
             out.u8(u8::from(outcome.right));
         }
         out.finish()
@@ -136,13 +138,20 @@ fn scope_model(input: &mut Reader) -> Result<ScopeModel, ModelBytesError> {
 }
 
 fn outcomes(input: &mut Reader, routes: usize) -> Result<Vec<Outcome>, ModelBytesError> {
-    const BYTES: usize = 9;
+    const BYTES: usize = 17;
     let count = input.length(BYTES)?;
     (0..count)
         .map(|_| {
-            let outcome =
-                Outcome { route: input.u32()?, confidence: input.f32("outcome")?, right: input.flag("outcome")? };
-            ensure((outcome.route as usize) < routes && (0.0..=1.0).contains(&outcome.confidence), "outcome")?;
+            let outcome = Outcome {
+                route: input.u32()?,
+                confidence: input.f32("outcome")?,
+                in_scope: input.f32("outcome")?,
+                weight: input.f32("outcome")?,
+                right: input.flag("outcome")?,
+            };
+            let shares =
+                [outcome.confidence, outcome.in_scope, outcome.weight].iter().all(|share| (0.0..=1.0).contains(share));
+            ensure((outcome.route as usize) < routes && shares, "outcome")?;
             Ok(outcome)
         })
         .collect()

@@ -160,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn lines_fit_the_width(rows in outcomes(), width in 72u16..140) {
-            let grounds = Grounds { routes: ["a", "b", "c"].map(str::to_owned).into(), thresholds: Vec::new() };
+            let grounds = Grounds { routes: ["a", "b", "c"].map(str::to_owned).into(), ..Grounds::default() };
             let text = render(&Evaluation { report: Report::of(&rows, &grounds), ..evaluation() }, Layout { width, rows: 20 });
             for line in text.lines() {
                 prop_assert!(line.chars().count() <= usize::from(width), "{line:?} is wider than {width}");

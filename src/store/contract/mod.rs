@@ -72,6 +72,7 @@ macro_rules! store_contract {
                 count_each_decision_once
                 of_like_texts_are_one
                 at_odds_are_told
+                that_were_accepted_still_speak
                 that_are_references_already_are_not_made
                 change_with_the_mind_of_a_client
                 are_bounded

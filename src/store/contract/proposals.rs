@@ -21,7 +21,7 @@ pub(super) fn verdict(route: &str, text: &str, decision: &str) -> ProposalEdit {
         text: text.to_owned(),
         origin,
         embedding: None,
-        same_as: None,
+        same_as: Vec::new(),
         conflicting_reference: None,
         conflicting_proposals: Vec::new(),
     }
@@ -77,7 +77,7 @@ pub(crate) async fn of_like_texts_are_one(store: &impl Store) {
     let first = record(store, verdict("code", "Fix my  loop!", "d1")).await;
     assert_eq!(record(store, verdict("code", "fix my loop", "d2")).await.id, first.id);
     // The caller knows better what is nearly the same.
-    let near = ProposalEdit { same_as: Some(first.id), ..verdict("code", "repair my loop", "d3") };
+    let near = ProposalEdit { same_as: vec![first.id], ..verdict("code", "repair my loop", "d3") };
     let merged = record(store, near.clone()).await;
     assert_eq!((merged.id, merged.verdicts, merged.text.as_str()), (first.id, 3, "Fix my  loop!"));
     // But not across routes, nor into what is settled or unknown.
@@ -86,7 +86,10 @@ pub(crate) async fn of_like_texts_are_one(store: &impl Store) {
     settle(store, first.id, Settlement::Reject).await.unwrap();
     let again = record(store, ProposalEdit { origin: verdict("code", "", "d4").origin, ..near.clone() }).await;
     assert!(again.id > other.id && again.verdicts == 1);
-    let unknown = ProposalEdit { same_as: Some(9_999), ..verdict("code", "something else", "d5") };
+    // One that is settled hides no other that is near.
+    let third = ProposalEdit { same_as: vec![first.id, again.id], ..verdict("code", "mend my loop", "d7") };
+    assert_eq!(record(store, third).await.id, again.id);
+    let unknown = ProposalEdit { same_as: vec![9_999], ..verdict("code", "something else", "d5") };
     assert_eq!(record(store, unknown).await.verdicts, 1);
     // What was rejected is not proposed again.
     let rejected = record(store, verdict("code", "FIX MY LOOP", "d6")).await;
@@ -112,6 +115,19 @@ pub(crate) async fn at_odds_are_told(store: &impl Store) {
     assert_eq!(against.conflicting_reference, Some(id("r1")));
     let near = ProposalEdit { conflicting_reference: Some(id("r1")), ..verdict("talk", "what then", "d6") };
     assert_eq!(record(store, near).await.conflicting_reference, Some(id("r1")));
+}
+
+pub(crate) async fn that_were_accepted_still_speak(store: &impl Store) {
+    with_routes(store, "a").await;
+    let first = record(store, verdict("code", "fix my loop", "d1")).await;
+    let reference = settle(store, first.id, Settlement::Accept).await.unwrap().reference.unwrap();
+    let near = ProposalEdit { same_as: vec![first.id], ..verdict("code", "repair my loop", "d2") };
+    let known = store.record_proposal(&near, MANY).await.unwrap();
+    assert_eq!(known, Recorded::Known(reference.clone()), "it says nothing new");
+    let insisted = ProposalEdit { same_as: vec![first.id], ..correction("code", "repair my loop", "d2") };
+    assert_eq!(record(store, insisted).await.conflicting_reference, None);
+    let against = ProposalEdit { conflicting_proposals: vec![first.id], ..verdict("talk", "repair a loop", "d3") };
+    assert_eq!(record(store, against).await.conflicting_reference, Some(reference), "though nothing is published yet");
 }
 
 pub(crate) async fn that_are_references_already_are_not_made(store: &impl Store) {

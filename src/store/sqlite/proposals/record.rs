@@ -25,6 +25,12 @@ pub(in super::super) async fn record(
                 take_back(db, draft.id, edit, None).await?;
                 return Ok(Recorded::Known(ReferenceId::new(id)?));
             }
+            // A client who says that a decision was wrong is believed all the same.
+            if edit.origin.source == Source::LlmVerdict
+                && let Some((id, _)) = became(db, draft.id, &edit.same_as).await?.into_iter().find(of(edit, true))
+            {
+                return Ok(Recorded::Known(ReferenceId::new(&id)?));
+            }
             create(db, draft.id, edit, most_open).await?
         }
     };
@@ -32,7 +38,10 @@ pub(in super::super) async fn record(
     take_back(db, draft.id, edit, Some(id)).await?;
     let other = equal.iter().find(|(_, route, _)| route != edit.route.as_str()).map(|(id, ..)| id.as_str());
     let mut changed = add_origin(db, id, edit).await?;
-    let conflicting = other.or(edit.conflicting_reference.as_ref().map(ReferenceId::as_str));
+    let accepted = became(db, draft.id, &edit.conflicting_proposals).await?.into_iter().find(of(edit, false));
+    let conflicting = other
+        .or(edit.conflicting_reference.as_ref().map(ReferenceId::as_str))
+        .or(accepted.as_ref().map(|(id, _)| id.as_str()));
     changed |= add_conflicts(db, draft.id, id, edit, conflicting).await?;
     if changed {
         sqlx::query("UPDATE proposals SET revision = revision + 1, updated_at = max(updated_at, $1) WHERE id = $2")
@@ -58,7 +67,34 @@ pub(super) async fn equal_references(
         .await?)
 }
 
-/// The proposal that the edit is counted at: one with a like text, or the open one that the caller found to be near.
+/// What those of the proposals that were accepted have become, as far as the draft still has it: id and route, in the order
+/// of the proposals.
+async fn became(
+    db: &mut SqliteConnection,
+    set_id: i64,
+    proposals: &[ProposalId],
+) -> Result<Vec<(String, String)>, Fault> {
+    let mut found = Vec::new();
+    for id in proposals {
+        let reference: Option<(String, String)> = sqlx::query_as(
+            "SELECT q.id, q.route FROM proposals p JOIN prompts q ON q.set_id = p.set_id AND q.id = p.reference
+             WHERE p.id = $1 AND p.set_id = $2 AND p.state = 'accepted'",
+        )
+        .bind(number(*id))
+        .bind(set_id)
+        .fetch_optional(&mut *db)
+        .await?;
+        found.extend(reference);
+    }
+    Ok(found)
+}
+
+/// Whether a reference prompt is of the edit's route, or else of another.
+fn of(edit: &ProposalEdit, same: bool) -> impl Fn(&(String, String)) -> bool {
+    move |(_, route)| (route == edit.route.as_str()) == same
+}
+
+/// The proposal that the edit is counted at: one with a like text, or the first open one that the caller found to be near.
 async fn find(db: &mut SqliteConnection, set_id: i64, edit: &ProposalEdit) -> Result<Option<ProposalId>, Fault> {
     let like: Option<u64> =
         sqlx::query_scalar("SELECT id FROM proposals WHERE set_id = $1 AND likeness = $2 AND route = $3")
@@ -70,13 +106,20 @@ async fn find(db: &mut SqliteConnection, set_id: i64, edit: &ProposalEdit) -> Re
     if like.is_some() {
         return Ok(like);
     }
-    let Some(near) = edit.same_as else { return Ok(None) };
-    Ok(sqlx::query_scalar("SELECT id FROM proposals WHERE id = $1 AND set_id = $2 AND route = $3 AND state = 'open'")
-        .bind(number(near))
+    for near in &edit.same_as {
+        let open: Option<u64> = sqlx::query_scalar(
+            "SELECT id FROM proposals WHERE id = $1 AND set_id = $2 AND route = $3 AND state = 'open'",
+        )
+        .bind(number(*near))
         .bind(set_id)
         .bind(edit.route.as_str())
-        .fetch_optional(db)
-        .await?)
+        .fetch_optional(&mut *db)
+        .await?;
+        if open.is_some() {
+            return Ok(open);
+        }
+    }
+    Ok(None)
 }
 
 /// `None`: as many are open as may be.
