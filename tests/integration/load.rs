@@ -182,7 +182,9 @@ async fn what_is_no_server_is_told_apart() {
     let starting = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = starting.local_addr().unwrap().to_string();
     home.run(&["bench", "--server", &address]).await.failed(1, &[&address, "still starting"]);
-    home.run(&["bench", "--server", "https://127.0.0.1:1"]).await.failed(1, &["TLS"]);
+    home.run(&["bench", "--server", "https://127.0.0.1:1"])
+        .await
+        .failed(1, &["no server answers at https://127.0.0.1:1"]);
     home.run(&["bench", "--server", "somewhere"]).await.failed(1, &["somewhere", "port"]);
 }
 
