@@ -97,12 +97,13 @@ impl Calibrated {
     /// In the order of the training set.
     pub(crate) fn verdicts(&mut self, corpus: &Corpus) -> Vec<HeldOutVerdict> {
         let rankings = std::mem::take(&mut self.rankings);
-        let verdict = |((row, ranking), outcome): ((usize, Vec<(u32, f32)>), &Outcome)| HeldOutVerdict {
+        let judged = rankings.into_iter().zip(&self.outcomes);
+        let verdicts = judged.map(|((row, ranking), outcome)| HeldOutVerdict {
             example: corpus.examples[row],
             ranking,
             confidence: outcome.confidence,
-        };
-        rankings.into_iter().zip(&self.outcomes).map(verdict).collect()
+        });
+        verdicts.collect()
     }
 
     pub(crate) fn into_model(self, corpus: Corpus, classifiers: Classifiers) -> DecisionModel {
