@@ -102,11 +102,11 @@ impl Events {
                 // Citations and kinds to come.
                 _ => {}
             },
-            ConverseStreamOutput::ContentBlockStop(ended) => {
-                // A call without arguments is one with an empty object.
-                if self.writing == Some((ended.content_block_index, false)) {
-                    items.extend(self.arguments(ended.content_block_index, "{}".to_owned())?);
-                }
+            // A call without arguments is one with an empty object.
+            ConverseStreamOutput::ContentBlockStop(ended)
+                if self.writing == Some((ended.content_block_index, false)) =>
+            {
+                items.extend(self.arguments(ended.content_block_index, "{}".to_owned())?);
             }
             ConverseStreamOutput::MessageStop(stopped) => self.finish = Some(finish_reason(&stopped.stop_reason)),
             ConverseStreamOutput::Metadata(told) => {

@@ -31,7 +31,7 @@ pub(super) async fn read(mut items: CompletionStream) -> Read {
 }
 
 async fn decoded(bytes: &[u8], size: usize) -> Read {
-    match Ready::provider(bytes, size, true).stream(CLAUDE, &minimal()).await {
+    match Ready::provider(bytes, size, true).stream(CLAUDE, &minimal().into()).await {
         Ok(items) => read(items).await,
         // The SDK waits for the first event.
         Err(error) => (Vec::new(), Err(error)),
@@ -152,7 +152,8 @@ proptest! {
 async fn what_could_not_be_carried_is_told_at_the_end() {
     let provider = Ready::provider(frames(golden!("stream.jsonl")), 64, true);
     let request = super::ChatRequest { seed: Some(7), ..samples::minimal() };
-    let Ok(StreamItem::End { dropped, .. }) = read(provider.stream(CLAUDE, &request).await.unwrap()).await.1 else {
+    let Ok(StreamItem::End { dropped, .. }) = read(provider.stream(CLAUDE, &request.into()).await.unwrap()).await.1
+    else {
         panic!("it failed")
     };
     assert_eq!(dropped, ["seed"]);
