@@ -46,9 +46,10 @@ mod tests {
 
     use super::*;
 
+    /// Of a long frame only the beginning.
     fn frame(length: usize) -> Vec<u8> {
         let mut bytes = (length as u32).to_be_bytes().to_vec();
-        bytes.resize(length.clamp(LENGTH_BYTES, MAX_EVENT_BYTES), 0xff);
+        bytes.resize(length.clamp(LENGTH_BYTES, 64), 0xff);
         bytes
     }
 
