@@ -202,6 +202,9 @@ impl TestServer {
             };
             bound.run(&served, signal).await.unwrap();
             served.stop.cancel();
+            // As `serve` ends: what has something to record comes first.
+            served.tasks.close();
+            let _ = tokio::time::timeout(Duration::from_secs(10), served.tasks.wait()).await;
             served.audit.close().await;
         });
         Self { address, http, app, folder, stop: Some(stop), running }
