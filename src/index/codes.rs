@@ -150,6 +150,17 @@ pub(super) fn step_for(vectors: &VectorMatrix) -> f32 {
     if most > 0.0 { most * HEADROOM / GREATEST } else { 1.0 / GREATEST }
 }
 
+/// The coarse bytes of all vectors alone.
+pub(super) fn coarse(vectors: &VectorMatrix, step: f32) -> Plane {
+    let mut plane = Plane::zeroed(vectors.rows(), vectors.dimension());
+    for (row, vector) in vectors.iter().enumerate() {
+        for (code, value) in plane.row_mut(row).iter_mut().zip(vector) {
+            *code = split(*value, step).0;
+        }
+    }
+    plane
+}
+
 /// The coarse and the fine byte of a component.
 #[inline(always)]
 pub(super) fn split(value: f32, step: f32) -> (i8, i8) {

@@ -8,13 +8,12 @@
 use hnsw_rs::prelude::{Distance, Hnsw, PointId};
 
 use super::code_dot::CodeDot;
-use super::codes::{Codes, split};
+use super::codes::{Codes, coarse};
 use super::config::IndexConfig;
 use super::grow::Graph;
 use super::links::{Links, MAX_LAYERS};
 use super::matrix::VectorMatrix;
 use super::order;
-use super::plane::Plane;
 use super::watch::{BuildWatch, Stopped};
 
 /// Rows inserted before others are inserted at once: insertions into an empty graph do not see each other.
@@ -59,16 +58,6 @@ pub(super) fn build(
     }
     let (order, links) = freeze(&graph, vectors.rows(), config.m);
     Ok(Graph { codes: Codes::encode(vectors, step, &order), links, order })
-}
-
-fn coarse(vectors: &VectorMatrix, step: f32) -> Plane {
-    let mut plane = Plane::zeroed(vectors.rows(), vectors.dimension());
-    for (row, vector) in vectors.iter().enumerate() {
-        for (code, value) in plane.row_mut(row).iter_mut().zip(vector) {
-            *code = split(*value, step).0;
-        }
-    }
-    plane
 }
 
 /// Links of one row: its neighbours' rows, layer by layer up to its own.

@@ -4,7 +4,7 @@
 //! A scan of single precision waits for memory, and all the more while embedding threads use the same caches.
 
 use super::code_dot::CodeDot;
-use super::codes::{QueryCodes, split, step_for};
+use super::codes::{QueryCodes, coarse, step_for};
 use super::matrix::VectorMatrix;
 use super::plane::Plane;
 
@@ -26,12 +26,11 @@ impl Sieve {
     pub(super) fn new(vectors: &VectorMatrix) -> Self {
         let step = step_for(vectors);
         let unit = 256.0 * step;
-        let mut coarse = Plane::zeroed(vectors.rows(), vectors.dimension());
+        let coarse = coarse(vectors, step);
         let (mut left_out, mut norm) = (0f32, 0f32);
         for (row, vector) in vectors.iter().enumerate() {
             let (mut squares_left, mut squares) = (0f32, 0f32);
-            for (code, value) in coarse.row_mut(row).iter_mut().zip(vector) {
-                *code = split(*value, step).0;
+            for (code, value) in coarse.row(row).iter().zip(vector) {
                 squares_left += (value - f32::from(*code) * unit).powi(2);
                 squares += value * value;
             }

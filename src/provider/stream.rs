@@ -127,14 +127,17 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Decodes `bytes`, given in pieces of `size`, to what comes before the end or the error, and that.
-    pub(in crate::provider) async fn decode_all(
-        bytes: &[u8],
-        size: usize,
-        decoder: impl Decoder,
-    ) -> (Vec<StreamItem>, Result<StreamItem, Error>) {
+    /// What comes before the end or the error, and that.
+    pub(in crate::provider) type Read = (Vec<StreamItem>, Result<StreamItem, Error>);
+
+    /// Decodes `bytes`, given in pieces of `size`.
+    pub(in crate::provider) async fn decode_all(bytes: &[u8], size: usize, decoder: impl Decoder) -> Read {
         let pieces: Vec<_> = bytes.chunks(size).map(|piece| Ok(piece.to_vec())).collect();
-        let mut items = from_bytes(stream::iter(pieces), decoder, Vec::new(), MAX_STREAM_BYTES);
+        read(from_bytes(stream::iter(pieces), decoder, Vec::new(), MAX_STREAM_BYTES)).await
+    }
+
+    /// Reads a stream to its end.
+    pub(in crate::provider) async fn read(mut items: CompletionStream) -> Read {
         let mut before = Vec::new();
         loop {
             match items.next().await.expect("a stream ends with an end or an error") {

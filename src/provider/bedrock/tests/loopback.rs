@@ -15,9 +15,9 @@ use super::super::super::http::MAX_BODY_BYTES;
 use super::super::super::request::ChatRequest;
 use super::super::super::samples::{check_body, minimal, tools};
 use super::super::super::scripted::{Script, Scripted, Step};
+use super::super::super::stream::tests::read;
 use super::super::super::{CompletionStream, Provider};
 use super::frames::frames;
-use super::streams::read;
 use super::{CLAUDE, TOKEN, golden, signature};
 use crate::prompt::Message;
 

@@ -1,34 +1,17 @@
 //! Streams, whole, damaged and cut.
 
-use futures_util::StreamExt;
 use proptest::prelude::*;
 
-use super::super::super::CompletionStream;
 use super::super::super::answer::{FinishReason, StreamItem};
 use super::super::super::damage_tests::{damaged, odd};
 use super::super::super::error::Error;
 use super::super::super::error_class::ErrorClass;
 use super::super::super::samples::{self, assembled, minimal};
 use super::super::super::sse::MAX_EVENT_BYTES;
+use super::super::super::stream::tests::{Read, read};
 use super::super::super::{Provider, answer::Completion};
 use super::frames::{frame, frames};
 use super::{CLAUDE, Ready, golden, whole};
-
-type Read = (Vec<StreamItem>, Result<StreamItem, Error>);
-
-/// What comes before the end or the error, and that.
-pub(super) async fn read(mut items: CompletionStream) -> Read {
-    let mut before = Vec::new();
-    loop {
-        match items.next().await.expect("a stream ends with an end or an error") {
-            Ok(item) if !matches!(item, StreamItem::End { .. }) => before.push(item),
-            last => {
-                assert!(items.next().await.is_none(), "nothing comes after {last:?}");
-                return (before, last);
-            }
-        }
-    }
-}
 
 async fn decoded(bytes: &[u8], size: usize) -> Read {
     match Ready::provider(bytes, size, true).stream(CLAUDE, &minimal().into()).await {
