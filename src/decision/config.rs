@@ -10,7 +10,8 @@ pub struct FitConfig {
     /// Parts that the references are cut into; each is judged by classifiers that have not seen it. `None`: 10 for
     /// sets of up to 3,000 prompts, 5 up to 8,000, else 4.
     pub folds: Option<usize>,
-    /// Prompts that are learned from. Of larger sets, a sample that favours routes with few prompts.
+    /// Prompts that are learned from. Of larger sets, a sample that favours routes with few prompts; each of it is
+    /// compared with all prompts of the set nevertheless, as they are its neighbours where the model is used.
     pub max_rows: usize,
     /// Prompts that are judged out of fold. Of larger sets, a sample.
     pub max_held_out: usize,

@@ -11,16 +11,13 @@ use crate::folds::{FoldInput, assign};
 use crate::held_out::HeldOutInput;
 use crate::metrics;
 use crate::model::DecisionModel;
-use crate::neighbours::nearest;
+use crate::neighbours::{KEPT, nearest};
 use crate::report::{FitReport, FitTime};
 use crate::scope::ScopeKind;
 use crate::training::{Part, Trainer};
 use crate::training_set::{Purpose, TrainingSet};
 use crate::warnings::{WarningInput, warnings};
 use crate::watch::{Phase, Watch};
-
-/// Neighbours kept of each prompt: 20 of them vote, and those in the prompt's own fold do not.
-const KEPT: usize = 64;
 
 const BINS: usize = 15;
 

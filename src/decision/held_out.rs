@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::channels::{Classifiers, Opinions, Signs, View};
 use crate::corpus::Corpus;
 use crate::error::FitError;
-use crate::neighbours::{DUPLICATE, Nearest, PARAPHRASE, nearest};
+use crate::neighbours::{DUPLICATE, KEPT, Nearest, PARAPHRASE, nearest};
 use crate::random::SplitMix64;
 use crate::scope::{ScopeKind, ScopeRow};
 use crate::training::{Part, Trainer};
@@ -97,13 +97,9 @@ impl HeldOutInput<'_> {
 
     fn held_out(&self, classifiers: &Classifiers, row: usize, fold: usize) -> HeldOut {
         let corpus = self.trainer.corpus;
-        let voter = |(other, similarity): &(u32, f32)| {
-            let strange = match corpus.row_of(*other as usize) {
-                Some(row) => self.fold_of[row] != fold,
-                // Left aside by the sample, and hence in no fold.
-                None => *similarity < DUPLICATE,
-            };
-            Some((corpus.voter(*other as usize).filter(|_| strange)?, *similarity))
+        let voter = |near: &(u32, f32)| {
+            let route = corpus.voter(near.0 as usize).filter(|_| self.is_strange(near, fold));
+            Some((route?, near.1))
         };
         let neighbours: Vec<(u32, f32)> = self.nearest[row].iter().filter_map(voter).take(VOTERS).collect();
         let mut opinions = Opinions::default();
@@ -111,13 +107,26 @@ impl HeldOutInput<'_> {
         HeldOut { row, route: corpus.route(row), fold, weight: self.weight(row), opinions, signs }
     }
 
-    /// References that paraphrase each other are one question together. Evaluation prompts come as often as they come.
+    /// Whether a neighbour is neither in the fold nor a near-duplicate of what it is the neighbour of.
+    fn is_strange(&self, (other, similarity): &(u32, f32), fold: usize) -> bool {
+        match self.trainer.corpus.row_of(*other as usize) {
+            Some(row) => self.fold_of[row] != fold,
+            // Left aside by the sample, and hence in no fold.
+            None => *similarity < DUPLICATE,
+        }
+    }
+
+    /// References of one route that paraphrase each other are one question together: each makes the others easy. Those
+    /// of other routes make it hard, and evaluation prompts come as often as they come.
     fn weight(&self, row: usize) -> f32 {
-        if !self.trainer.corpus.taught[row] {
+        let corpus = self.trainer.corpus;
+        if !corpus.taught[row] {
             return 1.0;
         }
-        let alike = self.nearest[row].iter().take_while(|(_, similarity)| *similarity >= PARAPHRASE).count();
-        1.0 / (1.0 + alike as f32)
+        let route = corpus.route(row);
+        let alike = self.nearest[row].iter().take_while(|(_, similarity)| *similarity >= PARAPHRASE);
+        let own = alike.filter(|(other, _)| route.is_some() && corpus.voter(*other as usize) == route);
+        1.0 / (1.0 + own.count() as f32)
     }
 
     /// Judges prompts by fits without their routes, and others by the same fits.
@@ -160,15 +169,16 @@ impl HeldOutInput<'_> {
         let strange = some(&|row| left_out(corpus.classes[row]));
         let known = some(&|row| corpus.route(row).is_some() && !left_out(corpus.classes[row]) && !seen(row));
         let queries: Vec<usize> = strange.iter().chain(&known).copied().collect();
-        let keep = |_: usize, other: usize| {
-            corpus.voter(other).is_some_and(|route| !left_out(route)) && corpus.row_of(other).is_none_or(seen)
-        };
+        let keep = |_: usize, other: usize| corpus.voter(other).is_some_and(|route| !left_out(route));
         let embeddings = corpus.design.select(&queries);
-        let nearest =
-            nearest(embeddings.embeddings(queries.len()), self.embeddings, VOTERS, &keep, &|| self.watch.cancelled())?;
+        let cancelled = || self.watch.cancelled();
+        let nearest = nearest(embeddings.embeddings(queries.len()), self.embeddings, KEPT, &keep, &cancelled)?;
         let mut logits = Vec::new();
         let mut rows = Vec::with_capacity(queries.len());
-        for (place, (row, neighbours)) in queries.into_iter().zip(nearest).enumerate() {
+        for (place, (row, near)) in queries.into_iter().zip(nearest).enumerate() {
+            let voters = near.into_iter().filter(|near| self.is_strange(near, fold));
+            let votes = voters.filter_map(|(other, similarity)| Some((corpus.voter(other as usize)?, similarity)));
+            let neighbours: Vec<(u32, f32)> = votes.take(VOTERS).collect();
             let view = view(corpus, row, &neighbours);
             classifiers.head_logits(view.embedding, &mut logits);
             let kind = if place < strange.len() { ScopeKind::LeftOut } else { ScopeKind::Known };

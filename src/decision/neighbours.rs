@@ -5,8 +5,14 @@ use rayon::prelude::*;
 
 use crate::error::FitError;
 
+/// Neighbours kept of a prompt: 20 of them vote, and those in the prompt's own fold do not.
+pub(crate) const KEPT: usize = 64;
+
 /// Queries whose similarities to all rows are computed at a time.
 const BLOCK_ROWS: usize = 128;
+
+/// Similarities that a thread holds at a time, at most: 16 MB.
+const BLOCK_VALUES: usize = 4_000_000;
 
 /// Cosine similarity from which two prompts are near-duplicates.
 pub(crate) const DUPLICATE: f32 = 0.95;
@@ -25,14 +31,15 @@ pub(crate) fn nearest(
     keep: &(dyn Fn(usize, usize) -> bool + Sync),
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Vec<Nearest>, FitError> {
-    let blocks: Vec<usize> = (0..queries.nrows()).step_by(BLOCK_ROWS).collect();
+    let block = BLOCK_ROWS.min(BLOCK_VALUES / rows.nrows().max(1)).max(1);
+    let blocks: Vec<usize> = (0..queries.nrows()).step_by(block).collect();
     let parts: Option<Vec<Vec<Nearest>>> = blocks
         .into_par_iter()
         .map(|from| {
             if cancelled() {
                 return None;
             }
-            let to = (from + BLOCK_ROWS).min(queries.nrows());
+            let to = (from + block).min(queries.nrows());
             let similarities = queries.slice_axis(Axis(0), Slice::from(from..to)).dot(&rows.t());
             let nearest = |(query, values): (usize, ndarray::ArrayView1<f32>)| {
                 largest(values.iter(), count, &|row| keep(query, row))

@@ -4,13 +4,15 @@
 use crate::binomial;
 use crate::metrics::Outcome;
 
+/// Weights are in single precision: a hundred thousand of them add up to a whole number within this.
+const ROUNDING: f64 = 1e-3;
+
 /// Sums over outcomes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
     prompts: usize,
     weight: f64,
     right: f64,
-    squares: f64,
 }
 
 impl Tally {
@@ -24,7 +26,6 @@ impl Tally {
         let weight = f64::from(outcome.weight);
         self.prompts += 1;
         self.weight += weight;
-        self.squares += weight * weight;
         if outcome.right {
             self.right += weight;
         }
@@ -33,6 +34,11 @@ impl Tally {
     /// How many there are, whatever they weigh.
     pub(crate) fn prompts(self) -> usize {
         self.prompts
+    }
+
+    /// The part of the weight of `all` that this is; 0 of nothing.
+    pub(crate) fn share_of(self, all: Self) -> f64 {
+        per(self.weight, all.weight)
     }
 
     /// Share that is right; 0 of nothing.
@@ -57,11 +63,12 @@ impl Tally {
         Self { right: self.weight, ..self }.lower_bound(level)
     }
 
-    /// Successes and trials of one weight that would tell as much: their number is the effective sample size (Kish 1965),
-    /// rounded down, and failures are rounded up.
+    /// Successes and trials of one weight that would tell as much. Trials are the sum of the weights, rounded down: of
+    /// prompts that weigh 1 / (1 + paraphrases) each, at least so many say different things (Caro 1979, Wei 1981: a graph
+    /// has as many vertices without an edge between them). Failures are rounded up.
     fn trials(self) -> (usize, usize) {
-        let trials = per(self.weight * self.weight, self.squares).floor();
-        let failures = (per(self.weight - self.right, self.weight) * trials - 1e-9).ceil().max(0.0);
+        let trials = (self.weight + ROUNDING).floor();
+        let failures = (per(self.weight - self.right, self.weight) * trials - ROUNDING).ceil().max(0.0);
         ((trials - failures).max(0.0) as usize, trials as usize)
     }
 }
@@ -81,10 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_are_counts() {
-        for weight in [1.0, 0.25] {
-            let rows: Vec<Outcome> = (0..97).map(|row| outcome(weight, row >= 7)).collect();
-            assert_eq!(Tally::of(&rows).trials(), (90, 97));
+    fn paraphrases_are_questions() {
+        // 49 questions in so many words each, 4 of them wrong.
+        for words in [1, 3, 5, 7, 25] {
+            let rows: Vec<Outcome> = (0..49 * words).map(|row| outcome(1.0 / words as f32, row >= 4 * words)).collect();
+            assert_eq!(Tally::of(&rows).trials(), (45, 49), "{words}");
         }
         assert_eq!(Tally::default().trials(), (0, 0));
         assert_eq!(Tally::default().accuracy(), 0.0);
@@ -97,8 +105,7 @@ mod tests {
         rows.extend((0..100).map(|_| outcome(0.01, false)));
         let tally = Tally::of(&rows);
         assert!((tally.accuracy() - 50.0 / 51.0).abs() < 1e-6, "{tally:?}");
-        // Kish's number is 52.01 here, of which a 51st is rounded up to two.
-        assert_eq!(tally.trials(), (50, 52));
+        assert_eq!(tally.trials(), (50, 51));
     }
 
     proptest! {

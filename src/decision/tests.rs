@@ -112,6 +112,21 @@ fn learns_what_is_easy() {
 }
 
 #[test]
+fn only_paraphrases_of_the_own_route_weigh_less() {
+    // Seven prompts of either route, of cosine 0.917 with each other and with six of the other route.
+    let mut toy = Toy::new(&[7, 7], 0, 0.0);
+    toy.embeddings.fill(0.0);
+    let norm = 1.09f32.sqrt();
+    for row in 0..14 {
+        toy.embeddings[[row, 0]] = 1.0 / norm;
+        toy.embeddings[[row, 1 + row % 7]] = if row < 7 { 0.3 } else { -0.3 } / norm;
+    }
+    let model = toy.fit().model;
+    assert_eq!(model.outcomes().len(), 14);
+    assert!(model.outcomes().iter().all(|outcome| (outcome.weight - 1.0 / 7.0).abs() < 1e-6));
+}
+
+#[test]
 fn noise_is_not_trusted() {
     let mut toy = Toy::new(&[100, 100], 0, 0.2);
     // Labels that have nothing to do with the prompts.

@@ -43,7 +43,7 @@ pub struct Threshold {
     pub reached: bool,
 }
 
-/// What is to be expected under a threshold. For accuracies, prompts that paraphrase each other count as one.
+/// What is to be expected under a threshold. For accuracies and costs, prompts that paraphrase each other count as one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Expected {
     /// Held-out prompts behind these figures.
@@ -82,10 +82,10 @@ pub fn choose(outcomes: &[Outcome], target: Target, min_in_scope: f32) -> Result
         outcomes.iter().filter(|outcome| outcome.in_scope >= min_in_scope).copied().collect();
     sorted.sort_unstable_by(|a, b| b.confidence.total_cmp(&a.confidence));
     let candidates = candidates(&sorted);
-    let prompts = outcomes.len();
+    let all = Tally::of(outcomes);
     Ok(match target {
-        Target::Accuracy(accuracy) => by_accuracy(prompts, &candidates, accuracy),
-        Target::Cost(costs) => by_cost(prompts, &candidates, &costs),
+        Target::Accuracy(accuracy) => by_accuracy(all, &candidates, accuracy),
+        Target::Cost(costs) => by_cost(all, &candidates, &costs),
     })
 }
 
@@ -93,12 +93,12 @@ pub fn choose(outcomes: &[Outcome], target: Target, min_in_scope: f32) -> Result
 pub fn expect(outcomes: &[Outcome], confidence: f32, min_in_scope: f32, costs: Option<&Costs>) -> Expected {
     let sure = |outcome: &&Outcome| outcome.confidence >= confidence && outcome.in_scope >= min_in_scope;
     let alone = Tally::of(outcomes.iter().filter(sure));
-    expected(outcomes.len(), alone, costs)
+    expected(Tally::of(outcomes), alone, costs)
 }
 
-/// The highest accuracy that so many outcomes could prove, were all of them right.
-pub fn provable(outcomes: &[Outcome]) -> f64 {
-    Tally::of(outcomes).best_bound(LEVEL)
+/// The highest accuracy that the outcomes which may be decided alone could prove, were all of them right.
+pub fn provable(outcomes: &[Outcome], min_in_scope: f32) -> f64 {
+    Tally::of(outcomes.iter().filter(|outcome| outcome.in_scope >= min_in_scope)).best_bound(LEVEL)
 }
 
 fn check(target: Target) -> Result<(), TargetError> {
@@ -114,12 +114,12 @@ fn check(target: Target) -> Result<(), TargetError> {
     }
 }
 
-/// What follows if those in `alone`, of so many `prompts`, are decided alone.
-fn expected(prompts: usize, alone: Tally, costs: Option<&Costs>) -> Expected {
-    let share = alone.prompts() as f64 / prompts.max(1) as f64;
+/// What follows if those in `alone`, of `all`, are decided alone.
+fn expected(all: Tally, alone: Tally, costs: Option<&Costs>) -> Expected {
+    let share = alone.share_of(all);
     Expected {
-        prompts,
-        alone: share,
+        prompts: all.prompts(),
+        alone: alone.prompts() as f64 / all.prompts().max(1) as f64,
         accuracy_alone: alone.accuracy(),
         accuracy_alone_at_least: alone.lower_bound(LEVEL),
         cost_per_1000: costs.map(|costs| {
@@ -145,30 +145,30 @@ fn candidates(sorted: &[Outcome]) -> Vec<(f32, Tally)> {
     found
 }
 
-fn by_accuracy(prompts: usize, candidates: &[(f32, Tally)], accuracy: f64) -> Threshold {
+fn by_accuracy(all: Tally, candidates: &[(f32, Tally)], accuracy: f64) -> Threshold {
     match candidates.iter().rev().find(|(_, alone)| alone.is_at_least(accuracy, LEVEL)) {
         Some((confidence, alone)) => {
-            Threshold { confidence: *confidence, expected: expected(prompts, *alone, None), reached: true }
+            Threshold { confidence: *confidence, expected: expected(all, *alone, None), reached: true }
         }
-        None => nothing_alone(prompts, None),
+        None => nothing_alone(all, None),
     }
 }
 
-fn by_cost(prompts: usize, candidates: &[(f32, Tally)], costs: &Costs) -> Threshold {
-    let none = Threshold { reached: true, ..nothing_alone(prompts, Some(costs)) };
+fn by_cost(all: Tally, candidates: &[(f32, Tally)], costs: &Costs) -> Threshold {
+    let none = Threshold { reached: true, ..nothing_alone(all, Some(costs)) };
     let cost = |threshold: &Threshold| threshold.expected.cost_per_1000.unwrap_or(f64::INFINITY);
     candidates
         .iter()
         .map(|(confidence, alone)| Threshold {
             confidence: *confidence,
-            expected: expected(prompts, *alone, Some(costs)),
+            expected: expected(all, *alone, Some(costs)),
             reached: true,
         })
         .fold(none, |best, next| if cost(&next) <= cost(&best) { next } else { best })
 }
 
-fn nothing_alone(prompts: usize, costs: Option<&Costs>) -> Threshold {
-    Threshold { confidence: 1.1, expected: expected(prompts, Tally::default(), costs), reached: false }
+fn nothing_alone(all: Tally, costs: Option<&Costs>) -> Threshold {
+    Threshold { confidence: 1.1, expected: expected(all, Tally::default(), costs), reached: false }
 }
 
 #[cfg(test)]
@@ -206,6 +206,8 @@ mod tests {
         assert!((half.expected.alone - all.expected.alone / 2.0).abs() < 0.03, "{half:?}, {all:?}");
         assert_eq!(expect(&outcomes, 0.0, 0.5, None).alone, 0.5);
         assert_eq!(expect(&outcomes, 0.0, 0.4, None).alone, 1.0);
+        // What may not be decided alone proves nothing either.
+        assert!(provable(&outcomes[..100], 0.5) < provable(&outcomes[..100], 0.4));
     }
 
     #[test]

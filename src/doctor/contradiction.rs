@@ -12,7 +12,7 @@ pub(super) fn harms(set: &Examined) -> Vec<u64> {
     let sizes = set.sizes();
     let mut harms = vec![0; set.prompts.len()];
     for (_, prompt, verdict) in set.judged().filter(|(_, prompt, verdict)| set.lost(&sizes, prompt, verdict)) {
-        let Some((winner, _)) = verdict.winner() else { continue };
+        let Some((winner, _)) = verdict.winner else { continue };
         let deciders = verdict.near.iter().map(|near| near.prompt as usize);
         let of_winner = deciders.filter(|at| set.prompts.get(*at).is_some_and(|other| other.route == winner));
         for at in of_winner.take(DECIDERS) {
@@ -27,7 +27,7 @@ pub(super) fn harms(set: &Examined) -> Vec<u64> {
 pub(super) fn check(set: &Examined, limits: &Limits, harms: &[u64], findings: &mut Vec<Finding>) {
     let sizes = set.sizes();
     for (at, prompt, verdict) in set.judged() {
-        let Some((winner, confidence)) = verdict.winner() else { continue };
+        let Some((winner, confidence)) = verdict.winner else { continue };
         if f64::from(confidence) < limits.contradiction || !set.lost(&sizes, prompt, verdict) {
             continue;
         }

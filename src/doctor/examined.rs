@@ -45,7 +45,7 @@ impl Examined {
     /// route has no others of it, and is not counted.
     pub(super) fn lost(&self, sizes: &[usize], prompt: &Prompt, verdict: &Verdict) -> bool {
         let alone = sizes.get(prompt.route as usize).is_none_or(|size| *size < 2);
-        !alone && verdict.winner().is_some_and(|(route, _)| route != prompt.route)
+        !alone && verdict.winner.is_some_and(|(route, _)| route != prompt.route)
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) mod samples {
             text: (*text).to_owned(),
         });
         let verdict = |(_, _, winner, confidence): &(&str, &str, &str, f32)| Verdict {
-            ranking: vec![(at(winner), *confidence)],
+            winner: Some((at(winner), *confidence)),
             near: Vec::new(),
         };
         let (prompts, verdicts) = (prompts.collect(), rows.iter().map(verdict).collect());

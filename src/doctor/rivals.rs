@@ -14,7 +14,7 @@ pub(super) fn check(set: &Examined, limits: &Limits, findings: &mut Vec<Finding>
     let mut lost: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     let mut pairs: BTreeMap<(u32, u32), Vec<usize>> = BTreeMap::new();
     for (at, prompt, verdict) in set.judged().filter(|(_, prompt, verdict)| set.lost(&sizes, prompt, verdict)) {
-        let Some((winner, _)) = verdict.winner() else { continue };
+        let Some((winner, _)) = verdict.winner else { continue };
         lost.entry(prompt.route).or_default().push(at);
         pairs.entry((prompt.route.min(winner), prompt.route.max(winner))).or_default().push(at);
     }

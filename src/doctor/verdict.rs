@@ -12,20 +12,21 @@ use crate::embed::{EmbedError, Embedding};
 use crate::index::VectorMatrix;
 use crate::reference::Snapshot;
 
-/// Neighbours searched beyond the voters, since those of the same fold do not vote.
+/// Neighbours searched beyond the voters, since copies do not vote.
 const SPARE: usize = 12;
 
-/// Similarity from which on two prompts are one and the same, and stand in one fold: each would only vouch for its copy.
-const SAME_FOLD: f32 = 0.98;
+/// Similarity from which on a neighbour does not vote: it is a copy, and would only vouch for itself. (The decision
+/// model's folds keep near-duplicates together from 0.95 on; here there is but the one prompt to leave out.)
+const COPY: f32 = 0.98;
 
 /// Prompts between two reports of how far it is.
 const REPORT_EVERY: u64 = 256;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
-    /// Routes with their probabilities, likeliest first; empty if nobody could say anything.
-    pub ranking: Vec<(u32, f32)>,
-    /// Nearest other prompts, nearest first, those of the same fold included.
+    /// The likeliest route and how likely it is; `None` if nobody could say anything.
+    pub winner: Option<(u32, f32)>,
+    /// Nearest other prompts, nearest first, copies included.
     pub near: Vec<Near>,
 }
 
@@ -38,16 +39,10 @@ pub struct Near {
     pub similarity: f32,
 }
 
-impl Verdict {
-    /// The likeliest route with its probability.
-    pub fn winner(&self) -> Option<(u32, f32)> {
-        self.ranking.first().copied()
-    }
-}
-
-/// A verdict on each reference by the others: what a decision model says that was fitted without it and its near-duplicates.
-/// Those that are not among `held_out` are voted on by their neighbours, without those of the own fold (itself and its
-/// near-duplicates). `vectors` are in the order of the references, and their places are what `held_out` names. Runs on rayon's pool; `done` hears from time to time how many are judged.
+/// A verdict on each reference by the others: what a decision model says that was fitted without it and its
+/// near-duplicates. Those that are not among `held_out` are voted on by their neighbours, themselves and their copies
+/// aside. `vectors` are in the order of the references, and their places are what `held_out` names. Runs on rayon's
+/// pool; `done` hears from time to time how many are judged.
 pub fn verdicts(
     snapshot: &Snapshot,
     vectors: &VectorMatrix,
@@ -69,24 +64,21 @@ pub fn verdicts(
         let near = |of: &crate::reference::Neighbour| Near { prompt: of.reference, similarity: of.similarity };
         let near: Vec<Near> = neighbours.iter().map(near).collect();
         let same_text = |other: u32| texts.get(other as usize) == texts.get(row);
-        neighbours.retain(|other| other.similarity < SAME_FOLD && !same_text(other.reference));
-        let by_model = judged.get(row).copied().flatten().map(ranking);
-        let by_vote = || vote(&neighbours).iter().map(|score| (score.route, score.score)).collect();
-        let ranking = by_model.unwrap_or_else(by_vote);
+        neighbours.retain(|other| other.similarity < COPY && !same_text(other.reference));
+        let by_model = judged.get(row).copied().flatten().and_then(winner);
+        let winner = by_model.or_else(|| vote(&neighbours).first().map(|score| (score.route, score.score)));
         let judged = count.fetch_add(1, Ordering::Relaxed) + 1;
         if judged.is_multiple_of(REPORT_EVERY) {
             done(judged);
         }
-        Ok(Verdict { ranking, near })
+        Ok(Verdict { winner, near })
     };
     (0..snapshot.references.len()).into_par_iter().map(judge).collect()
 }
 
-/// The first with its calibrated confidence.
-fn ranking(verdict: &HeldOutVerdict) -> Vec<(u32, f32)> {
-    let mut ranking = verdict.ranking.clone();
-    ranking.iter_mut().take(1).for_each(|(_, probability)| *probability = verdict.confidence);
-    ranking
+/// The first route with the calibrated confidence in it.
+fn winner(verdict: &HeldOutVerdict) -> Option<(u32, f32)> {
+    verdict.ranking.first().map(|(route, _)| (*route, verdict.confidence))
 }
 
 /// A text without what does not change its sense: case, punctuation, white space.
@@ -144,12 +136,12 @@ mod tests {
             draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default()).unwrap();
         let vectors = vectors.finish();
         let found = verdicts(&snapshot, &vectors, &[], |_| ()).unwrap();
-        let winners: Vec<u32> = found.iter().map(|verdict| verdict.winner().unwrap().0).collect();
+        let winners: Vec<u32> = found.iter().map(|verdict| verdict.winner.unwrap().0).collect();
         assert_eq!(winners[3..], [1, 1, 0, 0], "its copy does not vouch for it");
         assert_eq!(found[5].near[0].prompt, 6, "but it is seen");
         let said = HeldOutVerdict { example: 1, ranking: vec![(1, 0.6), (0, 0.4)], confidence: 0.7 };
         let beside = verdicts(&snapshot, &vectors, &[said], |_| ()).unwrap();
-        assert_eq!(beside[1].ranking, [(1, 0.7), (0, 0.4)], "the model's word goes before the vote");
+        assert_eq!(beside[1].winner, Some((1, 0.7)), "the model's word goes before the vote");
         assert_eq!((&beside[0], &beside[1].near), (&found[0], &found[1].near));
     }
 

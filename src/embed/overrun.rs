@@ -22,23 +22,29 @@ const MOST: f64 = 3.0;
 /// What is foretold to take less is exceeded for reasons of its own (a thread that wakes late), and by far.
 const TELLING: Duration = Duration::from_millis(20);
 
+/// Before anything was seen: half as much again.
+const START: f64 = 1.5;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Overrun(f64);
 
 impl Overrun {
-    /// Before anything was seen: half as much again.
     pub(super) fn new() -> Self {
-        Self(1.5)
+        Self(START)
     }
 
     /// What was foretold took so long, or will at least.
+    ///
+    /// Short forecasts cannot raise the factor, but bring a high one back to where it started: else a factor that admits
+    /// nothing longer (3 with deadlines of 50 ms) would never hear that the machine's bad moment is over.
     pub(super) fn observe(&mut self, foretold: Duration, took: Duration) {
-        if foretold < TELLING {
-            return;
-        }
         let exceeded = took > foretold.mul_f64(self.0);
-        let step = if exceeded { STEP } else { -STEP * (1.0 - QUANTILE) / QUANTILE };
-        self.0 = (self.0 + step).clamp(LEAST, MOST);
+        let down = STEP * (1.0 - QUANTILE) / QUANTILE;
+        if foretold >= TELLING {
+            self.0 = (self.0 + if exceeded { STEP } else { -down }).clamp(LEAST, MOST);
+        } else if !exceeded && self.0 > START {
+            self.0 = (self.0 - down).max(START);
+        }
     }
 
     /// By how much a forecast is to be multiplied.
@@ -75,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bounded_and_what_is_short_tells_nothing() {
+    fn it_is_bounded_and_what_is_short_raises_nothing() {
         let mut overrun = Overrun::new();
         (0..1_000).for_each(|_| overrun.observe(FORETOLD, Duration::from_secs(60)));
         assert_eq!(overrun.factor(), MOST);
@@ -83,5 +89,15 @@ mod tests {
         assert_eq!(overrun.factor(), LEAST);
         (0..1_000).for_each(|_| overrun.observe(Duration::from_millis(1), Duration::from_secs(60)));
         assert_eq!(overrun.factor(), LEAST);
+        (0..100_000).for_each(|_| overrun.observe(Duration::from_millis(1), Duration::ZERO));
+        assert_eq!(overrun.factor(), LEAST);
+    }
+
+    #[test]
+    fn what_is_short_ends_a_bad_moment() {
+        let mut overrun = Overrun::new();
+        (0..1_000).for_each(|_| overrun.observe(FORETOLD, Duration::from_secs(60)));
+        (0..100_000).for_each(|_| overrun.observe(Duration::from_millis(10), Duration::from_millis(12)));
+        assert_eq!(overrun.factor(), START);
     }
 }

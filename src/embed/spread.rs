@@ -74,11 +74,14 @@ impl Embedder for Spread {
     }
 
     fn embed_single(&mut self, row: &[u32]) -> Result<Single, EmbedError> {
-        let spread = self.habit(row.len(), Habit::choose).unwrap_or(false);
+        let wanted = self.habit(row.len(), Habit::choose).unwrap_or(false);
         let begun = Instant::now();
-        let embedding = match spread {
-            true => Embedding::normalised(self.encoder.encode_together(row)?)?,
-            false => self.encoder.embed_single(row)?.embedding,
+        let (embedding, spread) = match wanted {
+            true => {
+                let together = self.encoder.encode_together(row)?;
+                (Embedding::normalised(together.vector)?, together.helped)
+            }
+            false => (self.encoder.embed_single(row)?.embedding, false),
         };
         let took = begun.elapsed();
         self.habit(row.len(), |habit| habit.learn(spread, took));

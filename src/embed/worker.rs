@@ -148,9 +148,9 @@ impl Worker {
         let Request { text, deadline, queued_at, reply, place, charge } = request;
         drop(place);
         let estimate = charge.as_ref().map_or_else(|| self.meter.load().estimate(text.len()), |charge| charge.tokens());
+        let reply = self.awaited(deadline, reply, charge.as_deref())?;
         let taken_at = Instant::now();
         let late = deadline.and_then(|deadline| self.would_expire(estimate, deadline, taken_at, charge.as_deref()));
-        let reply = self.awaited(deadline, reply)?;
         if let Some(error) = late {
             self.counters().refused_deadline.add(1);
             let _ = reply.send(Err(error));
@@ -263,7 +263,9 @@ impl Worker {
             None => self.embedder.embed(&rows),
         };
         let result = catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|_| Err(self.panicked("the forward pass")));
-        self.end(batch, since, result.is_ok() && !spread);
+        // Of several that fail, each is tried again by itself.
+        let last = result.is_ok() || batch.len() == 1;
+        self.end(batch, since, result.is_ok() && !spread, last);
         let embeddings = result?;
         if embeddings.len() != rows.len() {
             return Err(EmbedError::WrongCount { expected: rows.len(), found: embeddings.len() });
@@ -287,11 +289,12 @@ impl Worker {
         load.is_alone(self.number)
     }
 
-    /// `telling`: as for [`Load::end`].
-    fn end(&self, batch: &[Taken], since: Instant, telling: bool) {
+    /// `telling`: as for [`Load::end`]. `last`: no other pass follows for the same requests.
+    fn end(&self, batch: &[Taken], since: Instant, telling: bool, last: bool) {
         let (mut load, now) = (self.meter.load(), Instant::now());
         load.end(self.number, since, telling, now);
-        batch.iter().filter_map(|taken| taken.charge.as_ref()).for_each(|charge| charge.finish(&mut load, now));
+        let charges = batch.iter().filter(|_| last).filter_map(|taken| taken.charge.as_ref());
+        charges.for_each(|charge| charge.finish(&mut load, now));
     }
 
     fn answer(&self, taken: Taken, embedding: Embedding, begun: Instant, computed: Duration) {
@@ -308,7 +311,7 @@ impl Worker {
     /// A request that nobody waits for any more is taken out of the reckoning of what waits.
     fn still_awaited(&self, taken: Taken) -> Option<Taken> {
         let Taken { reply, charge, .. } = taken;
-        let Some(reply) = self.awaited(taken.deadline, reply) else {
+        let Some(reply) = self.awaited(taken.deadline, reply, charge.as_deref()) else {
             charge.inspect(|charge| charge.lift());
             return None;
         };
@@ -316,10 +319,13 @@ impl Worker {
     }
 
     /// The way back to the caller, if he is still there and his deadline has not passed.
-    fn awaited(&self, deadline: Option<Instant>, reply: Reply) -> Option<Reply> {
+    fn awaited(&self, deadline: Option<Instant>, reply: Reply, charge: Option<&Charge>) -> Option<Reply> {
         // Whoever waits no longer because his deadline has passed has expired, not left.
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| deadline <= now) {
             self.counters().expired.add(1);
+            // It would have taken this long at least.
+            charge.inspect(|charge| charge.finish(&mut self.meter.load(), now));
             let _ = reply.send(Err(EmbedError::DeadlineExceeded));
             return None;
         }

@@ -8,9 +8,6 @@ use super::codes::{QueryCodes, coarse, step_for};
 use super::matrix::VectorMatrix;
 use super::plane::Plane;
 
-/// What sums in single precision may be off, relative to the norms.
-const ROUNDING: f32 = 1e-5;
-
 pub(super) struct Sieve {
     coarse: Plane,
     /// What a unit of the coarse bytes stands for.
@@ -55,12 +52,23 @@ impl Sieve {
     /// The least score that a row may have whose true product is as great as the least of the `k` best. Cauchy and Schwarz
     /// bound by how much any true product and its score can differ.
     fn least(&self, query: &[f32], codes: &QueryCodes, kth: i32) -> Option<f64> {
-        let norm = query.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let squares: f64 = query.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+        let norm = squares.sqrt() as f32;
+        if !norm.is_normal() {
+            return None;
+        }
         let rounded = 0.5 * codes.step * (query.len() as f32).sqrt();
-        let off = norm * self.left_out + rounded * (self.norm + self.left_out) + norm * self.norm * ROUNDING;
+        let off =
+            norm * self.left_out + rounded * (self.norm + self.left_out) + norm * self.norm * rounding(query.len());
         let least = f64::from(kth) - 2.0 * f64::from(off) / (f64::from(self.unit) * f64::from(codes.step));
         least.is_finite().then_some(least)
     }
+}
+
+/// What an inner product of so many components may be off in single precision, relative to the norms: less than one unit
+/// in the last place for each sum, in whatever order (Higham 2002, section 3.1; half of it would do).
+fn rounding(components: usize) -> f32 {
+    components as f32 * f32::EPSILON
 }
 
 /// The `k`th greatest.

@@ -27,7 +27,7 @@ impl DecisionRule {
         let min_in_scope = policy.min_in_scope;
         let threshold = match policy.cost {
             Some(cost) => by_cost(&model, cost, min_in_scope),
-            None if is_provable(&model, policy.target_accuracy) => {
+            None if is_provable(&model, policy.target_accuracy, min_in_scope) => {
                 by_accuracy(&model, policy.target_accuracy, min_in_scope)
             }
             None => None,
@@ -64,8 +64,8 @@ impl DecisionRule {
 
 /// Whether the held-out prompts, were all of them right, would prove the target: a policy that asks for more would have
 /// nothing decided alone in a set that is merely young.
-fn is_provable(model: &DecisionModel, target: f32) -> bool {
-    target >= 1.0 || provable(model.outcomes()) >= f64::from(target)
+fn is_provable(model: &DecisionModel, target: f32, min_in_scope: f32) -> bool {
+    target >= 1.0 || provable(model.outcomes(), min_in_scope) >= f64::from(target)
 }
 
 fn by_accuracy(model: &DecisionModel, target: f32, min_in_scope: f32) -> Option<Threshold> {

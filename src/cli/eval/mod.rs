@@ -150,7 +150,7 @@ fn grounds(snapshot: &Snapshot, verdicts: &[Verdict]) -> Grounds {
     let rows = || {
         let judged = snapshot.references.iter().zip(verdicts);
         let judged = judged.filter(|(own, _)| sizes.get(own.route as usize).is_some_and(|size| *size > 1));
-        judged.filter_map(|(own, verdict)| verdict.winner().map(|(route, confidence)| (confidence, route == own.route)))
+        judged.filter_map(|(own, verdict)| verdict.winner.map(|(route, confidence)| (confidence, route == own.route)))
     };
     let thresholds = TARGETS.into_iter().map(|percent| Threshold::fitted(percent, rows())).collect();
     Grounds { routes, thresholds, min_in_scope: None }

@@ -34,7 +34,7 @@ pub(super) async fn draw_map(references: &References, verdicts: &[Verdict], seed
     let limit = Limits::default().contradiction;
     let point = |(row, place): (&usize, [f32; 2])| {
         let reference = snapshot.references.get(*row)?;
-        let winner = verdicts.get(*row).and_then(Verdict::winner);
+        let winner = verdicts.get(*row).and_then(|verdict| verdict.winner);
         let other = winner.filter(|(route, confidence)| *route != reference.route && f64::from(*confidence) >= limit);
         let contradicted = other.map(|(route, confidence)| Contradiction { route: name(route), confidence });
         let (id, text) = (reference.id.to_string(), reference.text.to_string());

@@ -1,6 +1,6 @@
 //! A model as bytes: magic, version, then fields in little-endian order, sequences with their length before them.
-//! Whatever the bytes are, reading them yields a model that is safe to use, or an error; it never reserves more memory
-//! than the bytes are long. The container that keeps them has the checksum.
+//! Whatever the bytes are, reading them yields a model that is safe to use, or an error; the memory that
+//! it reserves is a small multiple of their length. The container that keeps them has the checksum.
 
 mod reader;
 mod writer;

@@ -94,7 +94,7 @@ impl Encoder {
 
     /// The same for one prompt, by this thread and the helpers, if no other clone has them at the moment. The result is
     /// the same to the bit.
-    pub fn encode_together(&mut self, prompt: &[u32]) -> Result<Vec<f32>, EncoderError> {
+    pub fn encode_together(&mut self, prompt: &[u32]) -> Result<Together, EncoderError> {
         let batch = [prompt];
         let sequences = self.network.check(&batch)?;
         let shared = self.team.clone();
@@ -102,12 +102,13 @@ impl Encoder {
         if let Some(mut team) = team {
             let mut pool = Pool::new(self.pooling, self.network.hidden());
             if team.forward(&self.network, &sequences, &mut self.scratch, |row| pool.add(row)).is_ok() {
-                return Ok(pool.finish());
+                return Ok(Together { vector: pool.finish(), helped: true });
             }
         }
         // Without helpers, or as one of them has ended.
         let mut vectors = self.encode_alone(&sequences);
-        vectors.pop().ok_or(EncoderError::NoTokens)
+        let vector = vectors.pop().ok_or(EncoderError::NoTokens)?;
+        Ok(Together { vector, helped: false })
     }
 
     fn encode_alone(&mut self, sequences: &Sequences<'_>) -> Vec<Vec<f32>> {
@@ -129,6 +130,15 @@ impl Clone for Encoder {
         let Self { network, pooling, team, .. } = self;
         Self { network: Arc::clone(network), pooling: *pooling, scratch: network.scratch(), team: team.clone() }
     }
+}
+
+/// See [`Encoder::encode_together`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Together {
+    /// (hidden), pooled, not normalised.
+    pub vector: Vec<f32>,
+    /// Whether helpers took part: none were free, or one has ended, and this thread computed all of it.
+    pub helped: bool,
 }
 
 /// One vector of a sequence's output, which comes row by row.

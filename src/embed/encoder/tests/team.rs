@@ -23,7 +23,9 @@ fn helpers_change_nothing_to_the_bit() {
                 let prompt = prompt(tokens);
                 let expected = alone.encode(&[&prompt]).unwrap().remove(0);
                 assert!(expected.iter().all(|value| value.is_finite()));
-                assert_eq!(team.encode_together(&prompt).unwrap(), expected, "{precision:?} {helpers} {tokens}");
+                let together = team.encode_together(&prompt).unwrap();
+                assert!(together.helped || helpers == 0);
+                assert_eq!(together.vector, expected, "{precision:?} {helpers} {tokens}");
             }
         }
     }
@@ -49,7 +51,7 @@ fn clones_share_the_helpers_and_none_waits_for_them() {
             let (mut clone, expected) = (first.clone(), &expected);
             scope.spawn(move || {
                 for (tokens, expected) in (1..=20).zip(expected).cycle().take(200) {
-                    assert_eq!(clone.encode_together(&prompt(tokens)).unwrap(), *expected);
+                    assert_eq!(clone.encode_together(&prompt(tokens)).unwrap().vector, *expected);
                 }
             });
         }
