@@ -200,7 +200,8 @@ impl App {
         let metrics = Metrics::new(sources, grpc::methods())?;
         let counted = metrics.clone();
         let dispatcher = dispatcher.observed_by(Arc::new(move |attempt| counted.attempted(attempt)));
-        let cascade = Cascade::new(embedding.queue.clone(), llm).caching(cache);
+        let cascade =
+            Cascade::new(embedding.queue.clone(), llm).caching(cache).mending(config.embedding.mend_typing_errors);
         Ok(Self {
             config,
             embedding,

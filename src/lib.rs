@@ -12,6 +12,7 @@
 //!   | grpc::convert            field violations, all at once
 //! prompt::Prompt               the user's newest words, bounded
 //!   | classify::ExactCache     an equal prompt before it: on to the cascade
+//!   | spelling::Spelling       typing errors mended by the words of the references
 //!   | embed::EmbedQueue        async handle -> bounded queue -> threads that own the model
 //! embed::Embedding             finite, unit norm
 //!   | reference::Snapshot      exact scan or HNSW
@@ -54,7 +55,8 @@
 //! | `dispatch` | `routing`, `money`, `provider` | |
 //! | `routing` | `reference`, `provider`, `money` | bpe_openai (only `routing/tokens.rs`) |
 //! | `classify` | `reference`, `provider`, `embed`, `prompt` | moka, blake3 |
-//! | `reference` | `embed`, `index`, `decision` | |
+//! | `reference` | `embed`, `index`, `decision`, `spelling` | |
+//! | `spelling` | nothing | strsim |
 //! | `index` | `embed` | hnsw_rs (only `index/hnsw.rs`), pulp |
 //! | `embed` | `model` | tokenizers |
 //! | `embed/encoder` (the crate `semroute-encoder`) | nothing | candle, pulp |
@@ -117,5 +119,6 @@ pub mod replay;
 pub mod routing;
 mod rpc_code;
 pub mod shutdown;
+pub mod spelling;
 pub mod store;
 pub mod telemetry;

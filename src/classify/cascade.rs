@@ -71,12 +71,19 @@ pub struct Cascade {
     queue: EmbedQueue,
     llm: Option<Arc<LlmStage>>,
     cache: Option<ExactCache>,
+    mend: bool,
 }
 
 impl Cascade {
-    /// Without a cache: see [`Cascade::caching`].
+    /// Without a cache (see [`Cascade::caching`]), and typing errors are mended (see [`Cascade::mending`]).
     pub fn new(queue: EmbedQueue, llm: Option<Arc<LlmStage>>) -> Self {
-        Self { queue, llm, cache: None }
+        Self { queue, llm, cache: None, mend: true }
+    }
+
+    /// Whether words that nobody knows are read as those of the reference prompts that they are a slip away from.
+    #[must_use]
+    pub fn mending(self, mend: bool) -> Self {
+        Self { mend, ..self }
     }
 
     #[must_use]
@@ -164,7 +171,7 @@ impl Cascade {
         options: ClassifyOptions,
     ) -> Result<Source, Arc<EmbedError>> {
         let ClassifyOptions { neighbours, deadline, .. } = options;
-        let question = Question { embed: &self.queue, snapshot, prompt, neighbours, deadline };
+        let question = Question { embed: &self.queue, snapshot, prompt, neighbours, deadline, mend: self.mend };
         match &self.cache {
             Some(cache) => {
                 let span = step!("cache");

@@ -29,6 +29,8 @@ pub struct Evidence {
     pub input_tokens: usize,
     /// Share of the prompt that was read, in [0, 1].
     pub input_seen: f32,
+    /// Words that were read as others, which they are a slip away from.
+    pub mended_words: usize,
 }
 
 /// What the decision model says of the first score's route.
@@ -60,6 +62,8 @@ pub(super) struct Question<'a> {
     /// Neighbours wanted.
     pub neighbours: usize,
     pub deadline: Option<Instant>,
+    /// Whether typing errors are mended.
+    pub mend: bool,
 }
 
 impl Question<'_> {
@@ -71,6 +75,7 @@ impl Question<'_> {
             text: self.prompt.text(),
             neighbours: self.neighbours,
             deadline: self.deadline,
+            mend: self.mend,
         }
     }
 }
@@ -82,17 +87,30 @@ pub(super) struct Search {
     pub text: Arc<str>,
     pub neighbours: usize,
     pub deadline: Option<Instant>,
+    pub mend: bool,
 }
 
 impl Search {
     pub(super) async fn run(self) -> Result<Found, EmbedError> {
+        let (text, mended) = self.read();
         let span = step!("embed");
-        let embedded = self.embed.embed(Arc::clone(&self.text), self.deadline).instrument(span.clone()).await;
+        let embedded = self.embed.embed(Arc::clone(&text), self.deadline).instrument(span.clone()).await;
         trace::embedded(&span, &embedded);
         let embedded = embedded?;
         let begun = Instant::now();
-        let evidence = Arc::new(Evidence::gather(&embedded, &self.text, &self.snapshot, self.neighbours));
+        let evidence = Evidence::gather(&embedded, &text, &self.snapshot, self.neighbours);
+        let evidence = Arc::new(Evidence { mended_words: mended, ..evidence });
         Ok(Found { evidence, queue: embedded.queued, embed: embedded.computed, search: begun.elapsed() })
+    }
+
+    /// The text to be classified, and how many words of it were read as others.
+    fn read(&self) -> (Arc<str>, usize) {
+        let mended =
+            self.mend.then(|| self.snapshot.spelling.mend(&self.text, &|word: &str| self.embed.knows_word(word)));
+        match mended.filter(|mended| mended.words > 0) {
+            Some(mended) => (Arc::from(mended.text), mended.words),
+            None => (Arc::clone(&self.text), 0),
+        }
     }
 }
 
@@ -115,6 +133,7 @@ impl Evidence {
             searched,
             input_tokens: embedded.tokens,
             input_seen: embedded.seen,
+            mended_words: 0,
         }
     }
 

@@ -185,7 +185,7 @@ fn as_text(response: &pb::RouteResponse) -> String {
     let timings = decision.timings.unwrap_or_default();
     let mut text = format!(
         "{route}\n\n  {}   stage {}\n  because {}\n  set {} version {}   model {}\n  \
-         read {:.0} % of the text ({} tokens)\n  time {}\n",
+         read {:.0} % of the text ({} tokens{})\n  time {}\n",
         sureness(decision),
         stage_name(decision.stage()),
         decision.reason,
@@ -194,6 +194,7 @@ fn as_text(response: &pb::RouteResponse) -> String {
         versions.model,
         decision.input_seen * 100.0,
         decision.input_tokens,
+        slips(decision.mended_words),
         times(decision.cached, &timings),
     );
     let targets: Vec<String> = response.plan.iter().flat_map(|plan| &plan.targets).map(target_name).collect();
@@ -208,6 +209,14 @@ fn as_text(response: &pb::RouteResponse) -> String {
     text.push_str(&format!("\n{}\n", scores_table(decision)));
     text.push_str(&format!("\n{}", neighbours_table(decision)));
     text
+}
+
+fn slips(words: u32) -> String {
+    match words {
+        0 => String::new(),
+        1 => ", 1 typing error mended".to_owned(),
+        _ => format!(", {words} typing errors mended"),
+    }
 }
 
 /// Confidence where there is one, else the vote.
@@ -320,6 +329,7 @@ fn as_json(response: &pb::RouteResponse) -> Value {
         "cached": decision.cached,
         "input_seen": decision.input_seen,
         "input_tokens": decision.input_tokens,
+        "mended_words": decision.mended_words,
         "timings_ms": {
             "queue": as_millis(timings.queue), "embed": as_millis(timings.embed),
             "search": as_millis(timings.search), "llm": as_millis(timings.llm), "total": as_millis(timings.total),

@@ -23,6 +23,9 @@ pub struct EmbeddingConfig {
     pub niceness: u8,
     /// Whether a prompt that is alone is spread over the cores of idle workers, where that turns out to be faster.
     pub spread: bool,
+    /// Whether a word that neither the model nor the set knows is read as the word of the reference prompts that it is a
+    /// typing error away from.
+    pub mend_typing_errors: bool,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,
     /// Longest time that a prompt may wait for a thread; one that would wait longer is refused. A queue that is never
@@ -48,6 +51,7 @@ impl Default for EmbeddingConfig {
             workers: 0,
             niceness: 5,
             spread: true,
+            mend_typing_errors: true,
             queue_capacity: 512,
             max_wait: Duration::from_secs(1),
             batch_tokens: 0,

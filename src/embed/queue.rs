@@ -4,6 +4,7 @@
 //! (building a set) asks with [`EmbedQueue::embed_patiently`]: it has a queue of its own, which the threads turn to when
 //! no request waits.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -54,6 +55,7 @@ pub struct EmbedQueue {
     max_wait: Duration,
     meter: Arc<Meter>,
     workers: usize,
+    words: Arc<HashSet<Box<str>>>,
 }
 
 /// The running threads. [`EmbedWorkers::join`] waits for them after the last [`EmbedQueue`] is dropped.
@@ -109,6 +111,7 @@ impl EmbedQueue {
             max_wait: config.max_wait,
             meter,
             workers,
+            words: Arc::new(tokeniser.words()),
         };
         Ok((queue, EmbedWorkers(Mutex::new(threads))))
     }
@@ -132,6 +135,11 @@ impl EmbedQueue {
     pub async fn embed_patiently(&self, text: Arc<str>) -> Result<Embedded, EmbedError> {
         let place = Arc::clone(&self.patient_places).acquire_owned().await.map_err(|_| EmbedError::Stopped)?;
         self.send(&self.patient, text, None, place, None).await
+    }
+
+    /// Whether the model has `word` as a whole, not only its pieces.
+    pub fn knows_word(&self, word: &str) -> bool {
+        self.words.contains(word)
     }
 
     /// What is counted, and the load at this moment.

@@ -5,6 +5,7 @@
 //! The truncation and padding that a tokenizer.json may carry are switched off: they describe how the model was
 //! exported, not what it can read (all-MiniLM-L6-v2 ships with both set to 128; its maximum is 256).
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use tokenizers::{Encoding, Tokenizer};
@@ -77,6 +78,12 @@ impl TextTokeniser {
         let before = ids.iter().take(first).copied().collect();
         let behind = ids.iter().skip(ids.len() - last).copied().collect();
         Ok(Self { tokenizer, before, behind, room: max_tokens.saturating_sub(first + last).max(1) })
+    }
+
+    /// Words that are one token, of letters only.
+    pub fn words(&self) -> HashSet<Box<str>> {
+        let vocabulary = self.tokenizer.get_vocab(false).into_keys();
+        vocabulary.filter(|word| word.chars().all(char::is_alphabetic)).map(String::into_boxed_str).collect()
     }
 
     /// Tokens of the longest window, special ones included.

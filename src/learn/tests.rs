@@ -142,6 +142,7 @@ impl Fixture {
             searched: 20,
             input_tokens: 1,
             input_seen: 1.0,
+            mended_words: 0,
         };
         let decision = Decision {
             id: Uuid::now_v7(),

@@ -18,6 +18,7 @@ pub(super) struct Prompts {
     cancelled: IntCounter,
     failed: IntCounter,
     truncated: IntCounter,
+    mended: IntCounter,
 }
 
 impl Prompts {
@@ -37,6 +38,7 @@ impl Prompts {
             cancelled: of("semroute_prompts_cancelled_total", "Prompts whose caller left before they were decided.")?,
             failed: of("semroute_prompts_failed_total", "Prompts that could not be embedded for another reason.")?,
             truncated: of("semroute_prompts_truncated_total", "Prompts decided of which the model read a part only.")?,
+            mended: of("semroute_prompts_mended_total", "Prompts decided in which typing errors were mended.")?,
         })
     }
 
@@ -83,6 +85,9 @@ impl Asked {
                 metrics.decisions.count(decision);
                 if decision.evidence.input_seen < 1.0 {
                     metrics.prompts.truncated.inc();
+                }
+                if decision.evidence.mended_words > 0 {
+                    metrics.prompts.mended.inc();
                 }
             }
             Err(error) => metrics.prompts.not_decided(error.as_ref()),

@@ -9,6 +9,7 @@ use crate::reference::{
     Fingerprint, NO_ROUTE, PromptPurpose, Reference, ReferenceId, Route, RouteIndex, RouteName, SetVersion, Snapshot,
     SnapshotId, Store, StoreError, VersionPrompt, VersionText, is_neighbour,
 };
+use crate::spelling::Spelling;
 
 /// Prompts read from the store at a time.
 const PAGE: u32 = 1_000;
@@ -124,6 +125,7 @@ pub(super) fn assemble(
     index: Box<dyn index::VectorIndex>,
     index_report: IndexReport,
 ) -> Snapshot {
+    let spelling = Spelling::of(references.iter().map(|reference| &*reference.text));
     Snapshot {
         id: SnapshotId::next(),
         set: version.set,
@@ -135,5 +137,6 @@ pub(super) fn assemble(
         index_report,
         rule: None,
         index,
+        spelling,
     }
 }

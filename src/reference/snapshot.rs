@@ -11,6 +11,7 @@ use super::rule::DecisionRule;
 use super::types::{Fingerprint, Route, Version};
 use crate::embed::Embedding;
 use crate::index::{IndexReport, VectorIndex};
+use crate::spelling::Spelling;
 
 /// Position of a route in [`Snapshot::routes`].
 pub type RouteIndex = u32;
@@ -63,6 +64,8 @@ pub struct Snapshot {
     /// `None`: none could be fitted, and the neighbours' vote decides.
     pub rule: Option<DecisionRule>,
     pub(crate) index: Box<dyn VectorIndex>,
+    /// The references' words.
+    pub(crate) spelling: Spelling,
 }
 
 impl Snapshot {

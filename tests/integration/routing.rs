@@ -42,6 +42,21 @@ async fn a_decision_comes_with_its_evidence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn typing_errors_are_mended_by_the_words_of_the_set() {
+    for mend in [true, false] {
+        let server = Setup::toml(format!("[embedding]\nmend_typing_errors = {mend}")).start().await;
+        let decide = async |text: &str| {
+            let response = server.router().await.route(route_request(text)).await.unwrap().into_inner();
+            response.decision.unwrap()
+        };
+        let (slips, clean) = (decide("a recpie for tomatto soup").await, decide("a recipe for tomato soup").await);
+        assert_eq!((slips.mended_words, clean.mended_words), (if mend { 2 } else { 0 }, 0));
+        let nearest = |decision: &pb::Decision| decision.neighbours.first().map(|near| near.similarity);
+        assert_eq!(nearest(&slips) == nearest(&clean), mend);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_answers_in_order_each_with_its_own_status() {
     let server = Setup::default().start().await;
     let requests = vec![

@@ -312,6 +312,7 @@ fn an_entry_weighs_what_it_takes() {
         searched: 20,
         input_tokens: 9,
         input_seen: 1.0,
+        mended_words: 0,
     };
     let content = 7 * 12 + 20 * 12;
     let weight = weight(&fixture_evidence) as usize;

@@ -29,8 +29,9 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    pub(super) fn new(queue: &EmbedQueue, snapshot: Arc<Snapshot>, concurrency: usize) -> Self {
-        Self { cascade: Cascade::new(queue.clone(), None), snapshot, concurrency }
+    /// `mend`: see [`Cascade::mending`].
+    pub(super) fn new(queue: &EmbedQueue, snapshot: Arc<Snapshot>, concurrency: usize, mend: bool) -> Self {
+        Self { cascade: Cascade::new(queue.clone(), None).mending(mend), snapshot, concurrency }
     }
 
     /// In the order of the rows.

@@ -48,7 +48,8 @@ pub async fn run(args: EvalArgs, config: Config) -> Result<Exit, CommandError> {
     let verdicts = references.verdicts().await?;
 
     let concurrency = args.concurrency.unwrap_or(embedding.threads).clamp(1, embedding.queue.capacity());
-    let measure = Measure::new(&embedding.queue, Arc::clone(snapshot), concurrency);
+    let mend = config.embedding.mend_typing_errors;
+    let measure = Measure::new(&embedding.queue, Arc::clone(snapshot), concurrency, mend);
     let begun = Instant::now();
     let outcomes = measure.outcomes(&rows).await?;
     let subject = Subject {

@@ -46,6 +46,7 @@ impl pb::Decision {
             }),
             input_seen: decision.evidence.input_seen,
             input_tokens: decision.evidence.input_tokens as u32,
+            mended_words: decision.evidence.mended_words as u32,
             timings: Some(decision.timings.into()),
             cached: decision.cached,
             confidence: decision.judged().map(|judged| judged.confidence),
