@@ -11,7 +11,7 @@ use crate::folds::{FoldInput, assign};
 use crate::held_out::HeldOutInput;
 use crate::metrics;
 use crate::model::DecisionModel;
-use crate::neighbours::{KEPT, nearest};
+use crate::neighbours::{KEPT, Nearest, nearest};
 use crate::report::{FitReport, FitTime};
 use crate::scope::ScopeKind;
 use crate::training::{Part, Trainer};
@@ -43,18 +43,7 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let trainer = Trainer::new(&corpus, config, &cancelled);
 
     watch.progress(Phase::Neighbours, 0, 1);
-    let rows = corpus.design.embeddings(corpus.rows());
-    let others = |row: usize, example: usize| corpus.examples[row] != example;
-    let nearest = nearest(rows, set.embeddings(), KEPT, &others, &cancelled)?;
-    let folds = config.folds_for(corpus.rows());
-    let fold_of = assign(&FoldInput {
-        classes: &corpus.classes[..corpus.rows()],
-        texts: &corpus.texts,
-        nearest: &nearest,
-        row_of: &|example| corpus.row_of(example),
-        folds,
-        seed: config.seed,
-    });
+    let Folded { nearest, fold_of, folds } = Folded::new(set, &corpus, config, &cancelled)?;
     time.neighbours = clock.elapsed();
 
     watch.progress(Phase::Classifiers, 0, 1);
@@ -62,8 +51,9 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let classifiers = trainer.fit(all)?;
     time.classifiers = clock.elapsed() - time.neighbours;
 
-    let embeddings = set.embeddings();
-    let input = HeldOutInput { trainer: &trainer, fold_of: &fold_of, folds, nearest: &nearest, embeddings, watch };
+    let (embeddings, present) = (set.embeddings(), set.examples().len());
+    let input =
+        HeldOutInput { trainer: &trainer, fold_of: &fold_of, folds, nearest: &nearest, embeddings, present, watch };
     let start = Instant::now();
     let held_out = input.judge()?;
     time.held_out = start.elapsed();
@@ -78,6 +68,37 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let report = report(set, &corpus, folds, &calibrated, time);
     let held_out = calibrated.verdicts(&corpus);
     Ok(Fitted { model: calibrated.into_model(corpus, classifiers), report, held_out })
+}
+
+/// A corpus cut into folds.
+pub(crate) struct Folded {
+    /// Nearest prompts of the training set of each row.
+    pub(crate) nearest: Vec<Nearest>,
+    pub(crate) fold_of: Vec<usize>,
+    pub(crate) folds: usize,
+}
+
+impl Folded {
+    pub(crate) fn new(
+        set: &TrainingSet,
+        corpus: &Corpus,
+        config: &FitConfig,
+        cancelled: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Self, FitError> {
+        let rows = corpus.design.embeddings(corpus.rows());
+        let others = |row: usize, example: usize| corpus.examples[row] != example;
+        let nearest = nearest(rows, set.embeddings(), KEPT, &others, cancelled)?;
+        let folds = config.folds_for(corpus.rows());
+        let fold_of = assign(&FoldInput {
+            classes: &corpus.classes[..corpus.rows()],
+            texts: &corpus.texts,
+            nearest: &nearest,
+            row_of: &|example| corpus.row_of(example),
+            folds,
+            seed: config.seed,
+        });
+        Ok(Self { nearest, fold_of, folds })
+    }
 }
 
 fn report(set: &TrainingSet, corpus: &Corpus, folds: usize, calibrated: &Calibrated, time: FitTime) -> FitReport {

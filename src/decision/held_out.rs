@@ -45,6 +45,8 @@ pub(crate) struct HeldOutInput<'a> {
     /// Nearest prompts of the training set of each row, and the embeddings of all of them.
     pub(crate) nearest: &'a [Nearest],
     pub(crate) embeddings: ArrayView2<'a, f32>,
+    /// Prompts of the training set that are there: those from here on neither teach nor vote.
+    pub(crate) present: usize,
     pub(crate) watch: &'a dyn Watch,
 }
 
@@ -57,7 +59,7 @@ impl HeldOutInput<'_> {
         let parts: Result<Vec<Vec<HeldOut>>, FitError> = (0..self.folds)
             .into_par_iter()
             .map(|fold| {
-                let seen = |row: usize| self.fold_of.get(row).is_none_or(|other| *other != fold);
+                let seen = |row: usize| self.teaches(row, fold);
                 let part = Part { rows: &seen, classes: &|_| true, start: None, lexical: true };
                 let classifiers = self.trainer.fit(part)?;
                 let judge = |row: usize| self.held_out(&classifiers, row, fold);
@@ -89,10 +91,14 @@ impl HeldOutInput<'_> {
     fn measurable(&self, corpus: &Corpus, row: usize) -> bool {
         let fold = self.fold_of[row];
         (0..corpus.classes.len()).any(|other| {
-            corpus.classes[other] == corpus.classes[row]
-                && corpus.taught[other]
-                && self.fold_of.get(other).is_none_or(|other| *other != fold)
+            corpus.classes[other] == corpus.classes[row] && corpus.taught[other] && self.teaches(other, fold)
         })
+    }
+
+    /// Whether a row, or a description behind the rows, may be learned from by those who judge the fold.
+    fn teaches(&self, row: usize, fold: usize) -> bool {
+        let example = self.trainer.corpus.examples.get(row);
+        self.fold_of.get(row).is_none_or(|other| *other != fold) && example.is_none_or(|at| *at < self.present)
     }
 
     fn held_out(&self, classifiers: &Classifiers, row: usize, fold: usize) -> HeldOut {
@@ -110,7 +116,7 @@ impl HeldOutInput<'_> {
     /// Whether a neighbour is neither in the fold nor a near-duplicate of what it is the neighbour of.
     fn is_strange(&self, (other, similarity): &(u32, f32), fold: usize) -> bool {
         match self.trainer.corpus.row_of(*other as usize) {
-            Some(row) => self.fold_of[row] != fold,
+            Some(row) => self.teaches(row, fold),
             // Left aside by the sample, and hence in no fold.
             None => *similarity < DUPLICATE,
         }
@@ -158,7 +164,7 @@ impl HeldOutInput<'_> {
         let corpus = self.trainer.corpus;
         let left_out = |class: u32| group_of.get(class as usize).is_some_and(|other| *other == group);
         let fold = group % self.folds;
-        let seen = |row: usize| self.fold_of.get(row).is_none_or(|other| *other != fold);
+        let seen = |row: usize| self.teaches(row, fold);
         let part = Part { rows: &seen, classes: &|class| !left_out(class), start: None, lexical: false };
         let classifiers = self.trainer.fit(part)?;
         let mut order: Vec<usize> = (0..corpus.rows()).collect();

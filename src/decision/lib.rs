@@ -48,6 +48,7 @@ mod binomial;
 mod calibrated;
 mod channels;
 mod codec;
+mod compare;
 mod confidence;
 mod config;
 mod corpus;
@@ -79,6 +80,7 @@ mod warnings;
 mod watch;
 
 pub use calibrated::HeldOutVerdict;
+pub use compare::{Comparison, compare};
 pub use config::FitConfig;
 pub use error::{FitError, JudgeError, ModelBytesError};
 pub use fit::{Fitted, fit};

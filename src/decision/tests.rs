@@ -127,6 +127,23 @@ fn only_paraphrases_of_the_own_route_weigh_less() {
 }
 
 #[test]
+fn what_would_make_decisions_worse_is_found() {
+    let toy = Toy::new(&[20, 20, 20], 0, 0.6);
+    let compared = |toy: &Toy| toy.with_set(|set| compare(set, 45, &FitConfig::default(), &())).unwrap().unwrap();
+    // The last fifteen of the third route are what might be added.
+    let good = compared(&toy);
+    assert!(good.is_harmless() && good.prompts == 45 && good.right_before > 35, "{good:?}");
+    // The same prompts, but under the name of the first.
+    let mut wrong = Toy::new(&[20, 20, 20], 0, 0.6);
+    wrong.labels[45..].fill(Label::Route(0));
+    let bad = compared(&wrong);
+    assert!(!bad.is_harmless() && bad.prompts == 45, "{bad:?}");
+    // Nobody is there to be asked.
+    let nobody = toy.with_set(|set| compare(set, 0, &FitConfig::default(), &())).unwrap().unwrap();
+    assert!(!nobody.is_harmless(), "{nobody:?}");
+}
+
+#[test]
 fn noise_is_not_trusted() {
     let mut toy = Toy::new(&[100, 100], 0, 0.2);
     // Labels that have nothing to do with the prompts.

@@ -1,185 +1,196 @@
-//! How right the decisions on a set's own reference prompts are, each with itself left out, and how right they would be
-//! with some prompts more. Today the neighbours' vote decides, as it does when a version is built.
+//! Whether prompts that are proposed would make decisions worse: the decision model is fitted with them and without, and
+//! the set's own prompts are asked, each by what has not seen it.
 
-use std::cmp::Ordering;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::classify::{VOTERS, vote};
+use ndarray::Array2;
+use semroute_decision::{Comparison, FitConfig, FitError, Label, Purpose, TrainingSet, Watch, compare};
+
 use crate::embed::Embedding;
-use crate::index::{FlatIndex, VectorIndex, VectorMatrix};
-use crate::reference::{Neighbour, RouteIndex};
+use crate::reference::{Route, RouteIndex};
 
-/// Prompts whose vote is taken, evenly spread over the set.
-const SAMPLE: usize = 2_000;
+/// Prompts of a set that are learned from and asked, at most; of larger sets, a sample: a comparison of 5,000 takes some
+/// ten seconds on two cores.
+const MOST_PROMPTS: usize = 5_000;
 
-/// Vectors that are compared at most, in all: some seconds on one core.
-const MAX_COMPARISONS: usize = 40_000_000;
+/// Of each route at least, as far as it has so many.
+const LEAST_OF_A_ROUTE: usize = 20;
+
+/// Comparisons in one examination, at most.
+const MOST_COMPARISONS: usize = 12;
 
 /// A labelled prompt.
 #[derive(Debug, Clone)]
 pub struct Example {
-    pub route: RouteIndex,
+    /// `None`: no route applies.
+    pub route: Option<RouteIndex>,
+    pub text: Arc<str>,
     pub embedding: Embedding,
 }
 
-/// A prompt that is asked, with its own route and its nearest among the others.
-struct Asked {
-    example: Example,
-    neighbours: Vec<Neighbour>,
+/// What became of the candidates, by their places. Those that are in neither were not examined.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Examined {
+    /// With all of them, no fewer prompts are decided rightly than without.
+    pub harmless: Vec<usize>,
+    /// Each makes it worse beside those that are harmless.
+    pub harmful: Vec<usize>,
 }
 
-/// Reference prompts, ready to be asked again and again with other prompts added.
+/// A set's prompts, ready to be asked again and again with others added.
 pub struct Examination {
-    asked: Vec<Asked>,
-    /// Of all references.
-    count: u32,
+    routes: Vec<(Route, Option<Embedding>)>,
+    references: Vec<Example>,
 }
 
 impl Examination {
-    /// `None` if there are fewer than two references, or vectors of different dimensions. On the caller's thread.
-    pub fn of(references: &[Example]) -> Option<Self> {
-        let count = references.len();
-        let first = references.first().filter(|_| count >= 2)?;
-        let mut matrix = VectorMatrix::with_capacity(count, first.embedding.dimension());
-        for example in references {
-            matrix.push(&example.embedding).ok()?;
+    /// `routes`: each with the embedding of its name and description where there is one; examples name them by their
+    /// places.
+    pub fn of(routes: Vec<(Route, Option<Embedding>)>, references: Vec<Example>) -> Self {
+        let references = sample(references, routes.len());
+        Self { routes, references }
+    }
+
+    /// All candidates, if all together do no harm; else their halves, and the halves of those, beside what was found
+    /// harmless before. On the caller's thread and rayon's: seconds to minutes. `None`: it was cancelled, or nothing can
+    /// be asked.
+    pub fn examine(&self, candidates: &[Example], watch: &dyn Watch) -> Option<Examined> {
+        let dimension = self.references.first()?.embedding.dimension();
+        if candidates.iter().any(|candidate| candidate.embedding.dimension() != dimension) {
+            return None;
         }
-        let index = FlatIndex::new(Arc::new(matrix.finish()));
-        let sample = (MAX_COMPARISONS / count).clamp(200, SAMPLE);
-        let asked = references.iter().enumerate().step_by(count.div_ceil(sample)).map(|(row, example)| {
-            let hits = index.nearest(&example.embedding, VOTERS + 1).into_iter();
-            let others = hits.filter(|hit| hit.row as usize != row);
-            let neighbours = others.filter_map(|hit| {
-                let route = references.get(hit.row as usize)?.route;
-                Some(Neighbour { reference: hit.row, route, similarity: hit.similarity })
-            });
-            Asked { example: example.clone(), neighbours: neighbours.collect() }
-        });
-        Some(Self { asked: asked.collect(), count: u32::try_from(count).ok()? })
-    }
-
-    /// Share of the sampled references whose own route is decided on by all others and those `added`, in [0, 1].
-    pub fn accuracy(&self, added: &[Example]) -> f32 {
-        let right = self.asked.iter().filter(|asked| self.is_right(asked, added)).count();
-        right as f32 / self.asked.len().max(1) as f32
-    }
-
-    fn is_right(&self, asked: &Asked, added: &[Example]) -> bool {
-        let more = (self.count..).zip(added).map(|(reference, example)| asked.neighbour(reference, example));
-        let mut neighbours: Vec<Neighbour> = asked.neighbours.iter().copied().chain(more).collect();
-        neighbours.sort_by(nearer);
-        asked.is_right_by(&neighbours)
-    }
-
-    /// Those of the candidates, by their places, with which the accuracy is not worse than without: all, if all
-    /// together do no harm; else one after the other, each beside those that were found good before it.
-    pub fn harmless(&self, candidates: &[Example]) -> Vec<usize> {
-        if self.accuracy(candidates) >= self.accuracy(&[]) {
-            return (0..candidates.len()).collect();
-        }
-        let mut trial = Trial::of(&self.asked);
-        let candidates = (self.count..).zip(candidates).enumerate();
-        let good = candidates.filter(|(_, (reference, candidate))| trial.takes(*reference, candidate));
-        good.map(|(place, _)| place).collect()
-    }
-}
-
-impl Asked {
-    fn neighbour(&self, reference: u32, example: &Example) -> Neighbour {
-        let similarity = super::near::similarity(&example.embedding, &self.example.embedding).clamp(-1.0, 1.0);
-        Neighbour { reference, route: example.route, similarity }
-    }
-
-    fn is_right_by(&self, neighbours: &[Neighbour]) -> bool {
-        vote(neighbours).first().is_some_and(|first| first.route == self.example.route)
-    }
-}
-
-fn nearer(one: &Neighbour, other: &Neighbour) -> Ordering {
-    other.similarity.total_cmp(&one.similarity).then(one.reference.cmp(&other.reference))
-}
-
-/// Candidates one by one: only the votes that a candidate takes part in are counted again.
-struct Trial<'a> {
-    asked: &'a [Asked],
-    standing: Vec<Standing>,
-}
-
-/// Who votes on a prompt at present, and whether that is right.
-struct Standing {
-    voters: Vec<Neighbour>,
-    right: bool,
-}
-
-impl<'a> Trial<'a> {
-    fn of(asked: &'a [Asked]) -> Self {
-        let standing = asked.iter().map(|asked| {
-            let voters: Vec<Neighbour> = asked.neighbours.iter().copied().take(VOTERS).collect();
-            Standing { right: asked.is_right_by(&voters), voters }
-        });
-        Self { asked, standing: standing.collect() }
-    }
-
-    /// Takes a candidate in if no fewer prompts are right with it.
-    fn takes(&mut self, reference: u32, candidate: &Example) -> bool {
-        let (mut changed, mut gain) = (Vec::new(), 0i64);
-        for (at, (asked, standing)) in self.asked.iter().zip(&self.standing).enumerate() {
-            let neighbour = asked.neighbour(reference, candidate);
-            let place = standing.voters.partition_point(|voter| nearer(voter, &neighbour).is_lt());
-            if place >= VOTERS {
-                continue;
+        let mut examined = Examined::default();
+        let mut left: Vec<Range<usize>> = std::iter::once(0..candidates.len()).collect();
+        for _ in 0..MOST_COMPARISONS {
+            let Some(group) = left.pop() else { break };
+            let tried = |place: &usize| candidates.get(*place);
+            let known: Vec<&Example> =
+                self.references.iter().chain(examined.harmless.iter().filter_map(tried)).collect();
+            let added: Vec<&Example> = group.clone().filter_map(|place| candidates.get(place)).collect();
+            let compared = self.compare(&known, &added, watch).ok()?;
+            if compared.prompts == 0 {
+                return None;
             }
-            let mut voters = standing.voters.clone();
-            voters.insert(place, neighbour);
-            voters.truncate(VOTERS);
-            let right = asked.is_right_by(&voters);
-            gain += i64::from(right) - i64::from(standing.right);
-            changed.push((at, Standing { voters, right }));
-        }
-        if gain < 0 {
-            return false;
-        }
-        for (at, standing) in changed {
-            if let Some(place) = self.standing.get_mut(at) {
-                *place = standing;
+            if compared.is_harmless() {
+                examined.harmless.extend(group);
+            } else if group.len() > 1 {
+                let middle = group.start + group.len() / 2;
+                left.extend([middle..group.end, group.start..middle]);
+            } else {
+                examined.harmful.extend(group);
             }
         }
-        true
+        examined.harmless.sort_unstable();
+        Some(examined)
     }
+
+    fn compare(&self, known: &[&Example], added: &[&Example], watch: &dyn Watch) -> Result<Comparison, FitError> {
+        let routes: Vec<semroute_decision::Route<'_>> = self
+            .routes
+            .iter()
+            .map(|(route, embedding)| semroute_decision::Route {
+                name: route.name.as_str(),
+                description: &route.description,
+                embedding: embedding.as_ref().map(Embedding::as_slice),
+            })
+            .collect();
+        let all = || known.iter().chain(added);
+        let dimension = all().next().map_or(0, |example| example.embedding.dimension());
+        let mut embeddings = Array2::zeros((known.len() + added.len(), dimension));
+        for (mut row, example) in embeddings.rows_mut().into_iter().zip(all()) {
+            row.iter_mut().zip(example.embedding.as_slice()).for_each(|(to, from)| *to = *from);
+        }
+        let examples: Vec<semroute_decision::Example<'_>> = all()
+            .map(|example| semroute_decision::Example {
+                text: &example.text,
+                label: example.route.map_or(Label::None, Label::Route),
+                purpose: Purpose::Reference,
+            })
+            .collect();
+        let set = TrainingSet::new(&routes, &examples, embeddings.view())?;
+        compare(&set, known.len(), &FitConfig::default(), watch)
+    }
+}
+
+/// Every nth of each route, so that there are not too many in all.
+fn sample(references: Vec<Example>, routes: usize) -> Vec<Example> {
+    if references.len() <= MOST_PROMPTS {
+        return references;
+    }
+    let place = |example: &Example| example.route.map_or(routes, |route| route as usize);
+    let mut counts = vec![0usize; routes + 1];
+    references.iter().for_each(|example| counts[place(example)] += 1);
+    let share = MOST_PROMPTS as f64 / references.len() as f64;
+    let steps: Vec<f64> = counts
+        .iter()
+        .map(|count| *count as f64 / (*count as f64 * share).max(LEAST_OF_A_ROUTE as f64).min(*count as f64))
+        .collect();
+    let mut seen = vec![0usize; routes + 1];
+    let mut taken = references;
+    taken.retain(|example| {
+        let place = place(example);
+        seen[place] += 1;
+        let turn = |seen: usize| (seen as f64 / steps[place]) as usize;
+        turn(seen[place]) > turn(seen[place] - 1)
+    });
+    taken
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference::RouteName;
 
-    fn example(route: RouteIndex, degrees: f32) -> Example {
-        let (sin, cos) = degrees.to_radians().sin_cos();
-        Example { route, embedding: Embedding::normalised(vec![cos, sin]).unwrap() }
+    /// A prompt about the `topic`, with two of six other things in it: no two are near-duplicates.
+    fn example(route: RouteIndex, topic: usize, others: usize) -> Example {
+        let mut vector = vec![0.0; 8];
+        vector[topic] = 1.0;
+        let (one, other) = (others % 6, (others + 1 + others / 6) % 6);
+        vector[2 + one] += 0.45;
+        vector[2 + other] -= 0.45;
+        let embedding = Embedding::normalised(vector).unwrap();
+        Example { route: Some(route), text: format!("topic{topic} with {one} and {other}").into(), embedding }
+    }
+
+    fn routes() -> Vec<(Route, Option<Embedding>)> {
+        ["a", "b"].map(|name| (Route::named(RouteName::new(name).unwrap()), None)).to_vec()
     }
 
     #[test]
-    fn what_makes_the_vote_worse_is_found_out() {
-        let near_zero = [0.0, 1.0, 2.0, 3.0].map(|degrees| example(0, degrees));
-        let near_ninety = [90.0, 91.0, 92.0, 93.0].map(|degrees| example(1, degrees));
-        let references: Vec<Example> = near_zero.into_iter().chain(near_ninety).collect();
-        let examination = Examination::of(&references).unwrap();
-        assert_eq!(examination.accuracy(&[]), 1.0);
-        assert_eq!(examination.harmless(&[example(0, 4.0), example(1, 89.0)]), [0, 1]);
-        // Mislabelled ones, so many that they outvote what is there.
-        let wrong = [0.5, 1.5, 2.5, 0.2, 1.2, 2.2].map(|degrees| example(1, degrees));
-        assert!(examination.accuracy(&wrong) < 1.0);
-        let mixed: Vec<Example> = [example(0, 5.0)].into_iter().chain(wrong).collect();
-        let good = examination.harmless(&mixed);
-        assert!(good.contains(&0) && good.len() < mixed.len(), "{good:?}");
-        let good: Vec<Example> = good.into_iter().map(|place| mixed[place].clone()).collect();
-        assert_eq!(examination.accuracy(&good), 1.0);
+    fn what_makes_decisions_worse_is_found_out() {
+        let references = (0..8).flat_map(|at| [example(0, 0, at), example(1, 1, at)]);
+        let examination = Examination::of(routes(), references.collect());
+        let good = [example(0, 0, 8), example(1, 1, 8)];
+        let examined = examination.examine(&good, &()).unwrap();
+        assert_eq!(examined, Examined { harmless: vec![0, 1], harmful: Vec::new() });
+        // Mislabelled ones, so many that what is there is outvoted.
+        let wrong = (9..24).map(|at| example(1, 0, at));
+        let mixed: Vec<Example> = good.into_iter().chain(wrong).collect();
+        let examined = examination.examine(&mixed, &()).unwrap();
+        assert!(examined.harmless.contains(&0) && examined.harmless.contains(&1), "{examined:?}");
+        assert!(examined.harmless.len() < mixed.len(), "{examined:?}");
+        let known: Vec<&Example> = examination.references.iter().collect();
+        let harmless: Vec<&Example> = examined.harmless.iter().map(|place| &mixed[*place]).collect();
+        assert!(examination.compare(&known, &harmless, &()).unwrap().is_harmless());
     }
 
     #[test]
-    fn too_few_references_tell_nothing() {
-        assert!(Examination::of(&[]).is_none());
-        assert!(Examination::of(&[example(0, 1.0)]).is_none());
-        let other = Example { route: 0, embedding: Embedding::normalised(vec![1.0, 0.0, 0.0]).unwrap() };
-        assert!(Examination::of(&[example(0, 1.0), other]).is_none());
+    fn without_prompts_to_ask_nothing_is_said() {
+        assert!(Examination::of(routes(), Vec::new()).examine(&[example(0, 0, 1)], &()).is_none());
+        let one_each = vec![example(0, 0, 1), example(1, 1, 1)];
+        assert!(Examination::of(routes(), one_each).examine(&[example(0, 0, 2)], &()).is_none());
+        let mut other = example(1, 1, 2);
+        other.embedding = Embedding::normalised(vec![1.0, 0.0, 0.0]).unwrap();
+        let twos = vec![example(0, 0, 1), example(0, 0, 2), example(1, 1, 1), example(1, 1, 2)];
+        assert!(Examination::of(routes(), twos).examine(&[other], &()).is_none());
+    }
+
+    #[test]
+    fn a_sample_spares_small_routes() {
+        let many = (0..20_000).map(|at| example(0, 0, at)).chain((0..30).map(|at| example(1, 1, at)));
+        let sample = sample(many.collect(), 2);
+        let of_second = sample.iter().filter(|example| example.route == Some(1)).count();
+        assert!((4_900..5_100).contains(&sample.len()) && of_second == 20, "{} {of_second}", sample.len());
     }
 }

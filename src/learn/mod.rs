@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-pub use accuracy::{Examination, Example};
+pub use accuracy::{Examination, Examined, Example};
 pub use config::{AcceptConfig, FeedbackConfig};
 pub use correction::{Correction, CorrectionError};
 use counts::Counts;
@@ -43,6 +43,9 @@ use crate::reference::{
 
 /// How often the rule looks at what is proposed.
 const RULE_EVERY: Duration = Duration::from_secs(10);
+
+/// It rests so many times as long as it has worked: prompts are to be decided on the same cores.
+const REST: u32 = 20;
 
 /// A verdict on its way to the store.
 #[derive(Debug)]
@@ -136,6 +139,7 @@ impl Learning {
         let inner = &self.0;
         let id = correction.decision;
         let remembered = inner.memory.recall(id, Instant::now());
+        let known = remembered.is_some();
         let text = correction.text.or_else(|| remembered.as_ref().map(|remembered| Arc::clone(&remembered.text)));
         let set = correction.set.or_else(|| remembered.map(|remembered| remembered.set)).or(correction.default_set);
         let (Some(text), Some(set)) = (text, set) else {
@@ -151,6 +155,7 @@ impl Learning {
         let origin = Origin {
             source: Source::Correction,
             decision: id.to_string(),
+            known,
             model: String::new(),
             at: unix(SystemTime::now()),
             note: correction.note,
@@ -200,12 +205,13 @@ impl Learning {
 
     async fn look_again_and_again(&self, stop: &CancellationToken) {
         let mut rule = self.0.config.accept.as_ref().map(Rule::new);
-        let mut looks = tokio::time::interval(RULE_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while rule.is_some() && stop.run_until_cancelled(looks.tick()).await.is_some() {
+        let mut rest = Duration::ZERO;
+        while rule.is_some() && stop.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
+            let begun = Instant::now();
             if stop.run_until_cancelled(self.apply(&mut rule)).await.is_none() {
                 break;
             }
+            rest = RULE_EVERY.max(begun.elapsed().saturating_mul(REST));
         }
     }
 
@@ -241,6 +247,7 @@ impl Learning {
         let origin = Origin {
             source: Source::LlmVerdict,
             decision: verdict.decision.to_string(),
+            known: true,
             model: self.0.llm.clone(),
             at: unix(verdict.at),
             note: String::new(),

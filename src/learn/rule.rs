@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use semroute_decision::Watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
 use super::accuracy::{Examination, Example};
 use super::config::AcceptConfig;
 use super::recorder::Recorder;
@@ -12,8 +15,9 @@ use super::unix;
 use crate::embed::Embedding;
 use crate::prompt::words_of;
 use crate::reference::{
-    Precondition, PromptFilter, Proposal, ProposalFilter, ProposalId, ProposalState, ReferencePrompt, ReferenceSet,
-    Result, Revision, RouteIndex, RouteName, Settlement, StoreError, TextHash, is_neighbour,
+    NO_ROUTE, Precondition, PromptFilter, PromptPurpose, Proposal, ProposalFilter, ProposalId, ProposalState,
+    ReferencePrompt, ReferenceSet, Result, Revision, Route, RouteIndex, RouteName, SetName, Settlement, StoreError,
+    TextHash,
 };
 
 /// Proposals that are looked at in one go; the others wait for the next.
@@ -23,9 +27,14 @@ const PAGE: u32 = 1_000;
 
 pub(super) struct Rule {
     agreeing: u32,
-    /// Proposals that would have made it worse, with their revision and that of the draft: looked at again when either
-    /// has changed.
-    harmful: HashMap<ProposalId, (Revision, Revision)>,
+    harmful: HashMap<SetName, Harmful>,
+}
+
+/// Proposals that would have made a draft worse: looked at again when they or the draft have changed.
+#[derive(Default)]
+struct Harmful {
+    draft: Revision,
+    proposals: HashMap<ProposalId, Revision>,
 }
 
 impl Rule {
@@ -43,6 +52,7 @@ impl Rule {
                 return 0;
             }
         };
+        self.harmful.retain(|name, _| sets.iter().any(|set| set.name == *name));
         let mut accepted = 0;
         for set in sets {
             match self.apply_to(recorder, &set).await {
@@ -59,23 +69,27 @@ impl Rule {
     }
 
     async fn apply_to(&mut self, recorder: &Recorder, set: &ReferenceSet) -> Result<u64> {
-        let routes: Vec<RouteName> =
-            recorder.store().list_routes(&set.name).await?.into_iter().map(|route| route.name).collect();
-        let ripe = self.ripe(recorder, set, &routes).await?;
+        let routes = recorder.store().list_routes(&set.name).await?;
+        let names: Vec<RouteName> = routes.iter().map(|route| route.name.clone()).collect();
+        let ripe = self.ripe(recorder, set, &names).await?;
         if ripe.is_empty() {
             return Ok(0);
         }
+        let routes: Vec<Route> = routes.into_iter().filter(|route| !route.is_none()).collect();
         let references = references(recorder, set, &routes).await?;
         let (candidates, ripe) = candidates(recorder, &routes, ripe).await;
-        let examined = tokio::task::spawn_blocking(move || {
-            Examination::of(&references).map(|examination| examination.harmless(&candidates))
-        });
-        // A set of one prompt or none gives no answer: that is for a person.
-        let harmless = examined.await.ok().flatten().unwrap_or_default();
+        let described = describe(recorder, routes).await;
+        let (stopped, _stop) = stopped_when_dropped();
+        let examined =
+            tokio::task::spawn_blocking(move || Examination::of(described, references).examine(&candidates, &stopped));
+        // A set that cannot be asked gives no answer: that is for a person.
+        let Some(examined) = examined.await.ok().flatten() else { return Ok(0) };
         let mut accepted = 0;
         for (place, proposal) in ripe.into_iter().enumerate() {
-            if !harmless.contains(&place) {
-                self.harmful.insert(proposal.id, (proposal.revision, set.revision));
+            if examined.harmful.contains(&place) {
+                self.known_harmful(set).insert(proposal.id, proposal.revision);
+            }
+            if !examined.harmless.contains(&place) {
                 continue;
             }
             let at = Precondition::Revision(proposal.revision);
@@ -92,6 +106,15 @@ impl Rule {
             }
         }
         Ok(accepted)
+    }
+
+    /// Those of the draft as it is.
+    fn known_harmful(&mut self, set: &ReferenceSet) -> &mut HashMap<ProposalId, Revision> {
+        let known = self.harmful.entry(set.name.clone()).or_default();
+        if known.draft != set.revision {
+            *known = Harmful { draft: set.revision, proposals: HashMap::new() };
+        }
+        &mut known.proposals
     }
 
     /// Open, without conflicts, with enough that agree, for a route that is there, and not known to be harmful; the first
@@ -111,8 +134,8 @@ impl Rule {
             filter.after = last.id;
             for proposal in page {
                 let undisputed = proposal.conflicting_reference.is_none() && proposal.conflicting_proposals.is_empty();
-                let looked_at = self.harmful.get(&proposal.id) == Some(&(proposal.revision, set.revision));
-                if undisputed && !looked_at && position(routes, &proposal.route).is_some() {
+                let looked_at = self.known_harmful(set).get(&proposal.id) == Some(&proposal.revision);
+                if undisputed && !looked_at && routes.contains(&proposal.route) {
                     ripe.push(proposal);
                 }
                 if ripe.len() == AT_ONCE as usize {
@@ -124,7 +147,7 @@ impl Rule {
 }
 
 /// The draft's prompts with their vectors: those that the store has, and new ones for the others.
-async fn references(recorder: &Recorder, set: &ReferenceSet, routes: &[RouteName]) -> Result<Vec<Example>> {
+async fn references(recorder: &Recorder, set: &ReferenceSet, routes: &[Route]) -> Result<Vec<Example>> {
     let mut examples = Vec::new();
     let mut filter = PromptFilter { route: None, after: None, limit: PAGE };
     loop {
@@ -132,41 +155,63 @@ async fn references(recorder: &Recorder, set: &ReferenceSet, routes: &[RouteName
         let Some(last) = page.last() else { return Ok(examples) };
         filter.after = Some(last.id.clone());
         let page: Vec<ReferencePrompt> =
-            page.into_iter().filter(|prompt| is_neighbour(&prompt.route, prompt.purpose)).collect();
+            page.into_iter().filter(|prompt| prompt.purpose == PromptPurpose::Reference).collect();
         let hashes: Vec<TextHash> = page.iter().map(|prompt| TextHash::of(&prompt.text)).collect();
         let stored: HashMap<TextHash, Vec<f32>> =
             recorder.store().get_embeddings(recorder.model(), &hashes).await?.into_iter().collect();
         for (prompt, hash) in page.into_iter().zip(hashes) {
+            let text = words_of(&prompt.text);
             let stored = stored.get(&hash).and_then(|vector| Embedding::normalised(vector.clone()).ok());
             let embedding = match stored {
                 Some(embedding) => Some(embedding),
-                None => recorder.embed(&words_of(&prompt.text)).await,
+                None => recorder.embed(&text).await,
             };
-            let route = position(routes, &prompt.route);
-            examples.extend(route.zip(embedding).map(|(route, embedding)| Example { route, embedding }));
+            examples.extend(example(routes, &prompt.route, text, embedding));
         }
     }
 }
 
 /// As examples; a proposal whose text cannot be embedded is left out.
-async fn candidates(
-    recorder: &Recorder,
-    routes: &[RouteName],
-    proposals: Vec<Proposal>,
-) -> (Vec<Example>, Vec<Proposal>) {
+async fn candidates(recorder: &Recorder, routes: &[Route], proposals: Vec<Proposal>) -> (Vec<Example>, Vec<Proposal>) {
     let (mut examples, mut kept) = (Vec::new(), Vec::new());
     for proposal in proposals {
         let text: Arc<str> = words_of(&proposal.text);
         let embedding = recorder.embed(&text).await;
-        if let Some((route, embedding)) = position(routes, &proposal.route).zip(embedding) {
-            examples.push(Example { route, embedding });
+        if let Some(example) = example(routes, &proposal.route, text, embedding) {
+            examples.push(example);
             kept.push(proposal);
         }
     }
     (examples, kept)
 }
 
-fn position(routes: &[RouteName], name: &RouteName) -> Option<RouteIndex> {
-    let place = routes.iter().position(|route| route == name)?;
-    RouteIndex::try_from(place).ok()
+/// `None` of a route that is no more, and without an embedding.
+fn example(routes: &[Route], route: &RouteName, text: Arc<str>, embedding: Option<Embedding>) -> Option<Example> {
+    let place = || RouteIndex::try_from(routes.iter().position(|known| known.name == *route)?).ok();
+    let route = if route.as_str() == NO_ROUTE { None } else { Some(place()?) };
+    Some(Example { route, text, embedding: embedding? })
+}
+
+/// The routes with what is said of them; one that cannot be embedded now does without.
+async fn describe(recorder: &Recorder, routes: Vec<Route>) -> Vec<(Route, Option<Embedding>)> {
+    let mut described = Vec::with_capacity(routes.len());
+    for route in routes {
+        let embedding = recorder.embed(&route.words().into()).await;
+        described.push((route, embedding));
+    }
+    described
+}
+
+/// Ends an examination when whoever waits for it has gone.
+struct Stopping(CancellationToken);
+
+impl Watch for Stopping {
+    fn cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
+fn stopped_when_dropped() -> (Stopping, DropGuard) {
+    let token = CancellationToken::new();
+    (Stopping(token.clone()), token.drop_guard())
 }

@@ -49,11 +49,7 @@ pub(super) struct Fit {
 pub async fn describe(queue: &EmbedQueue, routes: &[Route]) -> Result<Vec<(Route, Option<Embedding>)>, BuildError> {
     stream::iter(routes.to_vec())
         .map(|route| async move {
-            let text = match route.description.as_str() {
-                "" => route.name.to_string(),
-                description => format!("{}: {description}", route.name),
-            };
-            match queue.embed_patiently(text.into()).await {
+            match queue.embed_patiently(route.words().into()).await {
                 Ok(embedded) => Ok((route, Some(embedded.embedding))),
                 Err(source @ EmbedError::Stopped) => Err(BuildError::Describe { route: route.name, source }),
                 Err(error) => {

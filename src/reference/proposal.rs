@@ -82,6 +82,9 @@ pub struct Origin {
     pub source: Source,
     /// Id of the decision.
     pub decision: String,
+    /// Whether the server that recorded it knew the decision. Others may be of another server, or of none: for
+    /// [`ProposalFilter::agreeing`] all of them together count as one.
+    pub known: bool,
     /// Of a verdict: the LLM. Of a correction: empty.
     pub model: String,
     /// Seconds since the Unix epoch.
@@ -161,7 +164,7 @@ pub enum Settlement {
 pub struct ProposalFilter {
     pub state: Option<ProposalState>,
     pub route: Option<RouteName>,
-    /// Only those with so many origins or more.
+    /// Only those with so many origins or more, those whose decision was not known counted as one.
     pub agreeing: u32,
     /// Only those whose id is greater than this one.
     pub after: ProposalId,

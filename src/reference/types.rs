@@ -131,6 +131,14 @@ impl Route {
         faults
     }
 
+    /// Name and description: one prompt more for it.
+    pub fn words(&self) -> String {
+        match self.description.as_str() {
+            "" => self.name.to_string(),
+            description => format!("{}: {description}", self.name),
+        }
+    }
+
     /// Whether it is the reserved one, whose prompts belong to no route.
     pub fn is_none(&self) -> bool {
         self.name.as_str() == NO_ROUTE

@@ -112,6 +112,7 @@ impl From<Origin> for pb::ProposalOrigin {
         Self {
             source: source.into(),
             decision_id: origin.decision,
+            decision_known: origin.known,
             model: origin.model,
             at: Some(at(origin.at)),
             note: origin.note,

@@ -11,6 +11,7 @@ pub(super) fn verdict(route: &str, text: &str, decision: &str) -> ProposalEdit {
     let origin = Origin {
         source: Source::LlmVerdict,
         decision: decision.to_owned(),
+        known: true,
         model: "judge".to_owned(),
         at: 1_000,
         note: String::new(),
@@ -257,6 +258,15 @@ pub(crate) async fn are_listed_in_pages(store: &impl Store) {
     let open_code = ProposalFilter { state: Some(ProposalState::Open), route: Some(route_name("code")), ..any() };
     assert_eq!(places(open_code).await, [0, 4]);
     assert_eq!(places(ProposalFilter { agreeing: 2, ..any() }).await, [4]);
+    // Decisions that nobody here knows count as one, however many somebody names.
+    let unknown = |decision: &str| {
+        let edit = correction(all[0].route.as_str(), &all[0].text, decision);
+        ProposalEdit { origin: Origin { known: false, ..edit.origin }, ..edit }
+    };
+    assert!(record(store, unknown("u1")).await.origins.iter().any(|origin| !origin.known));
+    record(store, unknown("u2")).await;
+    assert_eq!(places(ProposalFilter { agreeing: 2, ..any() }).await, [0, 4]);
+    assert_eq!(places(ProposalFilter { agreeing: 3, ..any() }).await, [0; 0]);
 
     let vectors = store.proposal_vectors(&set("a"), &model("m"), all[0].id, 2).await.unwrap();
     assert_eq!(vectors.iter().map(|vector| vector.id).collect::<Vec<_>>(), [all[1].id, all[3].id]);

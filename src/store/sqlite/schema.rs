@@ -19,13 +19,14 @@ const APPLICATION_ID: i64 = 0x736d_7274;
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// In order, numbered from 1. Those that are out in the world never change; new ones are added at the end.
-const MIGRATIONS: [(&str, &str); 6] = [
+const MIGRATIONS: [(&str, &str); 7] = [
     ("reference sets", include_str!("schema/0001_reference_sets.sql")),
     ("decision models", include_str!("schema/0002_decision_models.sql")),
     ("LLM spend", include_str!("schema/0003_llm_spend.sql")),
     ("proposals", include_str!("schema/0004_proposals.sql")),
     ("virtual keys", include_str!("schema/0005_virtual_keys.sql")),
     ("purposes of prompts", include_str!("schema/0006_prompt_purposes.sql")),
+    ("known origins", include_str!("schema/0007_known_origins.sql")),
 ];
 
 enum Found {

@@ -119,7 +119,7 @@ async fn a_newer_schema_is_refused() {
         .await
         .unwrap();
     raw.close().await.unwrap();
-    assert_refused!(Err::<(), _>(folder.refused().await), StoreError::TooNew { found: 99, known: 6, .. });
+    assert_refused!(Err::<(), _>(folder.refused().await), StoreError::TooNew { found: 99, known: 7, .. });
 }
 
 #[tokio::test]

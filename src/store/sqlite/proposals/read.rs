@@ -55,7 +55,9 @@ const SELECT: &str = "
     FROM proposals p
     WHERE p.set_id = $1 AND ($2 IS NULL OR p.id = $2) AND ($3 IS NULL OR p.state = $3)
         AND ($4 IS NULL OR p.route = $4)
-        AND ($5 = 0 OR (SELECT count(*) FROM proposal_origins o WHERE o.proposal_id = p.id) >= $5)
+        AND ($5 = 0 OR (
+            SELECT sum(o.known) + min(1, sum(1 - o.known)) FROM proposal_origins o WHERE o.proposal_id = p.id
+        ) >= $5)
         AND p.id > $6
     ORDER BY p.id LIMIT $7";
 
@@ -93,8 +95,8 @@ async fn whole(db: &mut SqliteConnection, set: &SetName, found: Found) -> Result
     .bind(SHOWN)
     .fetch_all(&mut *db)
     .await?;
-    let origins: Vec<(String, String, String, i64, String)> = sqlx::query_as(
-        "SELECT source, decision, model, at, note FROM proposal_origins
+    let origins: Vec<(String, String, bool, String, i64, String)> = sqlx::query_as(
+        "SELECT source, decision, known, model, at, note FROM proposal_origins
          WHERE proposal_id = $1 ORDER BY at DESC, decision DESC LIMIT $2",
     )
     .bind(id)
@@ -120,10 +122,10 @@ async fn whole(db: &mut SqliteConnection, set: &SetName, found: Found) -> Result
     })
 }
 
-fn origin(row: (String, String, String, i64, String)) -> Result<Origin, Fault> {
-    let (source, decision, model, at, note) = row;
+fn origin(row: (String, String, bool, String, i64, String)) -> Result<Origin, Fault> {
+    let (source, decision, known, model, at, note) = row;
     let source = source.parse().map_err(|()| damaged("a proposal's source", &source))?;
-    Ok(Origin { source, decision, model, at, note })
+    Ok(Origin { source, decision, known, model, at, note })
 }
 
 fn damaged(what: &str, found: &str) -> Fault {

@@ -198,14 +198,15 @@ async fn take_back(
 async fn add_origin(db: &mut SqliteConnection, id: ProposalId, edit: &ProposalEdit) -> Result<bool, Fault> {
     let origin = &edit.origin;
     let added = sqlx::query(
-        "INSERT INTO proposal_origins (proposal_id, source, decision, model, at, note)
-         SELECT $1, $2, $3, $4, $5, $6
-         WHERE (SELECT count(*) FROM proposal_origins WHERE proposal_id = $1) < $7
+        "INSERT INTO proposal_origins (proposal_id, source, decision, known, model, at, note)
+         SELECT $1, $2, $3, $4, $5, $6, $7
+         WHERE (SELECT count(*) FROM proposal_origins WHERE proposal_id = $1) < $8
          ON CONFLICT (proposal_id, source, decision) DO NOTHING",
     )
     .bind(number(id))
     .bind(origin.source.as_str())
     .bind(&origin.decision)
+    .bind(origin.known)
     .bind(&origin.model)
     .bind(origin.at)
     .bind(&origin.note)
