@@ -1,7 +1,9 @@
 //! Time of the steps of a decision, on one thread.
 //!
-//! Measured: the forward pass at several lengths, the search of 2,000 and 20,000 vectors (flat and HNSW), the vote, and
-//! whole decisions that come from the cache. Corpus: real token ids of an English sentence repeated to length; random unit vectors in 30 clusters, seed 1.
+//! Measured: the forward pass at several lengths, the search of 2,000 and 20,000 vectors (flat and HNSW), the vote, the
+//! decision model's judgement among 150 routes, the mending of typing errors, and whole decisions that come from the
+//! cache. Corpus: real token ids of an English sentence repeated to length; random unit vectors in 30 or 150 clusters,
+//! seed 1; texts of random words, of which each cluster has some of its own.
 //! Command: `cargo bench --bench decide`. The model is taken from `models/` (`semroute model pull` gets it).
 
 #![expect(clippy::expect_used, clippy::print_stderr, reason = "a bench that cannot run stops and says why")]
@@ -27,6 +29,7 @@ use semroute::reference::{
     Fingerprint, Neighbour, Precondition, PromptEdit, PromptPurpose, Route, RouteName, SetEdit, SetName, SetPolicy,
     Snapshot, SnapshotCell,
 };
+use semroute::spelling::Spelling;
 
 const SENTENCE: &str = "Please explain how a hash map works inside and why lookups are fast on average. ";
 
@@ -76,14 +79,18 @@ fn forward_pass(c: &mut Criterion) {
 }
 
 fn clusters(rows: usize, dimension: usize) -> VectorMatrix {
+    clustered(rows, dimension, 30)
+}
+
+fn clustered(rows: usize, dimension: usize, clusters: usize) -> VectorMatrix {
     let mut random = StdRng::seed_from_u64(1);
     let mut vector =
         |spread: f32| -> Vec<f32> { (0..dimension).map(|_| random.random_range(-spread..spread)).collect() };
-    let centres: Vec<Vec<f32>> = (0..30).map(|_| vector(1.0)).collect();
+    let centres: Vec<Vec<f32>> = (0..clusters).map(|_| vector(1.0)).collect();
     let mut matrix = VectorMatrix::with_capacity(rows, dimension);
     for row in 0..rows {
         let noise = vector(0.7);
-        let values = centres[row % 30].iter().zip(noise).map(|(centre, noise)| centre + noise).collect();
+        let values = centres[row % clusters].iter().zip(noise).map(|(centre, noise)| centre + noise).collect();
         matrix.push(&Embedding::normalised(values).expect("finite")).expect("one dimension");
     }
     matrix.finish()
@@ -111,6 +118,71 @@ fn votes(c: &mut Criterion) {
     let neighbours: Vec<Neighbour> =
         (0..20).map(|row| Neighbour { reference: row, route: row % 7, similarity: 0.9 - row as f32 / 50.0 }).collect();
     c.bench_function("vote/20_neighbours", |b| b.iter(|| black_box(vote(&neighbours))));
+}
+
+/// Words that nobody has, of four to nine letters.
+fn words(count: usize) -> Vec<String> {
+    let mut random = StdRng::seed_from_u64(2);
+    let mut word = || -> String {
+        let letters = random.random_range(4..10);
+        (0..letters).map(|_| char::from(random.random_range(b'a'..=b'z'))).collect()
+    };
+    (0..count).map(|_| word()).collect()
+}
+
+/// 12 words each; of every second word each of the 150 topics has ten of its own.
+fn texts(rows: usize) -> Vec<String> {
+    let words = words(6_000);
+    let mut random = StdRng::seed_from_u64(3);
+    let mut text = |topic: usize| -> String {
+        let word = |at: usize| match at % 2 {
+            0 => words[10 * topic + random.random_range(0..10)].as_str(),
+            _ => words[random.random_range(1_500..words.len())].as_str(),
+        };
+        (0..12).map(word).collect::<Vec<_>>().join(" ")
+    };
+    (0..rows).map(|row| text(row % TOPICS)).collect()
+}
+
+const TOPICS: usize = 150;
+
+fn judgement(c: &mut Criterion) {
+    let rows = 10 * TOPICS;
+    let (vectors, texts) = (clustered(rows, 384, TOPICS), texts(rows));
+    let names: Vec<String> = (0..TOPICS).map(|topic| format!("topic-{topic}")).collect();
+    let routes: Vec<semroute_decision::Route<'_>> =
+        names.iter().map(|name| semroute_decision::Route { name, description: "", embedding: None }).collect();
+    let example = |(row, text)| semroute_decision::Example {
+        text,
+        label: semroute_decision::Label::Route((row % TOPICS) as u32),
+        purpose: semroute_decision::Purpose::Reference,
+    };
+    let examples: Vec<semroute_decision::Example<'_>> =
+        texts.iter().map(String::as_str).enumerate().map(example).collect();
+    let set = semroute_decision::TrainingSet::new(&routes, &examples, vectors.view()).expect("a sound set");
+    let fitted = semroute_decision::fit(&set, &semroute_decision::FitConfig::default(), &()).expect("not cancelled");
+    let neighbours: Vec<(u32, f32)> = (0..20).map(|at| (at % 7, 0.9 - at as f32 / 50.0)).collect();
+    c.bench_function("judge/150_routes", |b| {
+        b.iter(|| black_box(fitted.model.judge(vectors.row(7), &texts[7], &neighbours)));
+    });
+}
+
+fn mending(c: &mut Criterion) {
+    let texts = texts(15_000);
+    let spelling = Spelling::of(texts.iter().map(String::as_str));
+    let clean = texts[7].clone();
+    // A letter less in the third and the eighth word.
+    let slips: Vec<String> = clean
+        .split(' ')
+        .enumerate()
+        .map(|(at, word)| if at % 5 == 2 { format!("{}{}", &word[..2], &word[3..]) } else { word.to_owned() })
+        .collect();
+    let slips = slips.join(" ");
+    let mut group = c.benchmark_group("mend");
+    for (name, text) in [("clean", &clean), ("two_slips", &slips)] {
+        group.bench_function(name, |b| b.iter(|| black_box(spelling.mend(text, &|_| false))));
+    }
+    group.finish();
 }
 
 /// Says that every text is the same.
@@ -182,5 +254,5 @@ fn cached_decisions(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, forward_pass, search, votes, cached_decisions);
+criterion_group!(benches, forward_pass, search, votes, judgement, mending, cached_decisions);
 criterion_main!(benches);
