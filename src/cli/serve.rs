@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::building::BuildBar;
+use super::key::{has_ended, now};
 use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit};
 use crate::app::{App, import_new_sets, sets_in_files};
@@ -20,6 +21,9 @@ use crate::publish::bring_up;
 use crate::reference::TargetName;
 use crate::shutdown::Signals;
 use crate::telemetry::Export;
+
+/// Of keys with words that nothing bears any more. Where a set is renamed there may be one for each customer.
+const MAX_OUTDATED_LINES: usize = 20;
 
 /// Start the router.
 ///
@@ -61,9 +65,9 @@ pub async fn run(args: ServeArgs, config: Config, export: Option<Export>) -> Res
             return Ok(Exit::Failure);
         }
     };
+    tell_of_outdated_keys(&app).await;
     app.start_tasks();
     standing.serve(app.live.clone(), app.metrics.clone());
-    outdated_keys(&app).await?.iter().for_each(|told| note(&format!("warning: {told}")));
     greet(&app, server.address(), probed_at, begun);
 
     tokio::select! {
@@ -148,16 +152,35 @@ fn dangling_names(app: &App) -> Vec<String> {
     names
 }
 
-/// Keys with words that nothing bears any more: what they allow has become less, in silence.
-async fn outdated_keys(app: &App) -> Result<Vec<String>, CommandError> {
+/// Keys with words that nothing bears any more: what they allow has become less, in silence. No reason not to serve.
+async fn tell_of_outdated_keys(app: &App) {
+    let outdated = match key_words(app).await {
+        Ok((words, keys)) => outdated(&words, &keys, now()),
+        Err(error) => vec![format!("whether keys are outdated is not known: {error}")],
+    };
+    outdated.iter().for_each(|told| note(&format!("warning: {told}")));
+}
+
+async fn key_words(app: &App) -> Result<(Words, Vec<StoredKey>), CommandError> {
     let words = Words::read(&app.config.routing(), app.store.as_ref(), []).await?;
-    let keys = app.keys.store().list_keys().await?;
-    let outdated =
-        keys.iter().filter(|stored| stored.key.revoked_at.is_none()).flat_map(|StoredKey { key, .. }| {
+    Ok((words, app.keys.store().list_keys().await?))
+}
+
+/// A line for each word, at most [`MAX_OUTDATED_LINES`] and one that counts the others.
+fn outdated(words: &Words, keys: &[StoredKey], now: i64) -> Vec<String> {
+    let good = keys.iter().map(|stored| &stored.key).filter(|key| !has_ended(key, now));
+    let mut lines: Vec<String> = good
+        .flat_map(|key| {
             let unknown = words.unknown(&key.terms).into_iter();
             unknown.map(move |(field, what)| format!("key {} ({}): {field}: {what}", key.id, key.terms.name))
-        });
-    Ok(outdated.collect())
+        })
+        .collect();
+    let more = lines.len().saturating_sub(MAX_OUTDATED_LINES);
+    if more > 0 {
+        lines.truncate(MAX_OUTDATED_LINES);
+        lines.push(format!("{more} more of this kind: `semroute key list` says which keys are outdated"));
+    }
+    lines
 }
 
 fn greet(app: &App, address: SocketAddr, probed_at: Option<SocketAddr>, begun: Instant) {
@@ -227,5 +250,32 @@ fn reached_at(address: SocketAddr) -> SocketAddr {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
         IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
         _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::govern::keys::{KeyId, KeyTerms, SecretHash, VirtualKey};
+    use crate::reference::SetName;
+    use crate::routing::RoutingConfig;
+
+    fn stored(name: &str, revoked_at: Option<i64>, expires_at: Option<i64>) -> StoredKey {
+        let (id, hash) = (KeyId::new("0123456789abcdef").unwrap(), SecretHash::from_bytes([0; 32]));
+        let sets = Some([SetName::new("gone").unwrap()].into());
+        let terms = KeyTerms { name: name.to_owned(), sets, expires_at, ..KeyTerms::default() };
+        StoredKey { key: VirtualKey { id, terms, created_at: 0, revoked_at, revision: 1 }, hash }
+    }
+
+    #[test]
+    fn outdated_keys_that_still_work_are_told_of_in_a_bounded_list() {
+        let words = Words::of(&RoutingConfig::default());
+        let keys = [stored("ended", Some(5), None), stored("over", None, Some(10)), stored("good", None, Some(11))];
+        let lines = outdated(&words, &keys, 10);
+        assert!(lines.len() == 1 && lines[0].contains("(good): sets: "), "{lines:?}");
+        let keys: Vec<StoredKey> = (0..23).map(|_| stored("good", None, None)).collect();
+        let lines = outdated(&words, &keys, 10);
+        assert_eq!(lines.len(), MAX_OUTDATED_LINES + 1);
+        assert!(lines[MAX_OUTDATED_LINES].starts_with("3 more"), "{lines:?}");
     }
 }

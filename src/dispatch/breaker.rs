@@ -26,6 +26,10 @@ const LAST_RESORT_AFTER: Duration = Duration::from_millis(250);
 /// While it is half open, so much time after the last probe another is let through, whatever the share says.
 const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
+/// A target that has rested, and that nobody has tried for so long since, is forgotten: all who come have reasons not to
+/// try it. One of them has to, or it would never be used again.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
 /// How long a target is left alone whose key, or whose model's name, its provider refuses; doubled each further time. Only
 /// the operator can mend it.
 const REFUSED_REST: Duration = Duration::from_secs(60);
@@ -39,6 +43,8 @@ const MAX_LIMITED_REST: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Permit {
     era: u64,
     pub(super) is_probe: bool,
+    /// Times that the breaker had opened since it was last closed: of a probe, how long the target has been away.
+    pub(super) trips: u32,
 }
 
 /// Why there is no leave.
@@ -101,7 +107,7 @@ impl Breaker {
             let most = if probing.good == 0 { 1 } else { probes };
             if is_due { most } else { 0 }
         })
-        .map(|is_probe| Permit { era, is_probe })
+        .map(|is_probe| Permit { era, is_probe, trips: self.trips })
     }
 
     /// Leave to call where nothing else is left: early, and whatever the share says.
@@ -113,8 +119,8 @@ impl Breaker {
         {
             self.half_open(cause, now);
         }
-        let (era, probes) = (self.era, self.config.probes.max(1));
-        self.ask(now, |_| probes).map(|is_probe| Permit { era, is_probe })
+        let (era, probes) = (self.era, self.config.probes);
+        self.ask(now, |_| probes).map(|is_probe| Permit { era, is_probe, trips: self.trips })
     }
 
     /// Whether a call is a probe, if there is leave for it. `most`: probes that may be under way at once.
@@ -136,6 +142,17 @@ impl Breaker {
                 Ok(true)
             }
         }
+    }
+
+    /// Whether it waits for a probe that nobody makes. One whose first probe was good is not left waiting for the next.
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        let since = match &self.state {
+            State::Closed => return false,
+            State::Open { until, .. } => *until,
+            State::HalfOpen { probing, .. } if probing.good > 0 => return true,
+            State::HalfOpen { probing, .. } => probing.last.unwrap_or(self.since),
+        };
+        since.checked_add(FORGOTTEN_AFTER).is_some_and(|at| at <= now)
     }
 
     /// What came of a call. `dice`: evenly distributed over [0, 1).

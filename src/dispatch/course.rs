@@ -31,11 +31,18 @@ pub(super) use leg::Leg;
 const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// And long before that another target is asked beside it, so that its caller hardly notices: after so many times what
-/// 95 % of its target's newest answers took, and not before [`PROBE_LEAST`]. The 95th percentile, since each probe that
-/// loses is recorded as well: it takes seven of them until the next are given more time. So a target that has become slow
-/// for good comes back in the end, and one that hangs for minutes costs few callers a tenth of a second each.
+/// 95 % of its target's newest answers took, and not before [`PROBE_LEAST`]. So one that hangs for minutes costs few
+/// callers a tenth of a second each.
 const PROBE_UNUSUAL: u32 = 2;
 const PROBE_LEAST: Duration = Duration::from_millis(100);
+
+/// A target that has become slow for good has to come back in the end. Each time that so many openings in succession have
+/// ended in a probe that lost, the probes of one are patient: the first time for twice as long as others, then for four
+/// times, and so on up to what is a fair trial of any target, or [`PROBE_MOST`] times the others' patience. The others stay
+/// as they are, so that in a long outage it is one caller in a dozen seconds who waits for more than a tenth of a second.
+/// What lost probes took is no answer's time, and is recorded nowhere.
+const PROBE_ROUND: u32 = 8;
+const PROBE_MOST: u32 = 4;
 
 /// An attempt with other targets after it is given up after so many times what 99 % of its target's newest answers took,
 /// and not before [`PATIENCE`]. A caller with a long deadline would else wait for half of it, and before the first of them
@@ -191,7 +198,9 @@ impl Course {
         let share = self.bounds.attempt_timeout.map_or(share, |timeout| timeout.min(share));
         let usual = self.candidates.get(position).and_then(|it| it.health.quantile(self.manner, 0.99));
         match usual.filter(|_| others) {
-            Some(usual) if permit.is_probe => share.min(PROBE_PATIENCE.max(usual * 2)),
+            Some(usual) if permit.is_probe => {
+                share.min(PROBE_PATIENCE.max(usual.saturating_mul(2)).max(self.probe_patience(position, permit)))
+            }
             Some(usual) => share.min(PATIENCE.max(usual.saturating_mul(UNUSUAL))),
             None => share,
         }
@@ -207,15 +216,21 @@ impl Course {
         let flight = self.flights.iter().find(|flight| flight.leg.number == leg.number)?;
         let usual = || self.candidates.get(flight.position)?.health.quantile(self.manner, 0.95);
         let wished = self.bounds.hedge.and_then(|hedge| hedge.after.or_else(usual));
-        let probed = flight.permit.is_probe.then(|| self.probe_patience(flight.position));
+        let probed = flight.permit.is_probe.then(|| self.probe_patience(flight.position, flight.permit));
         leg.began.checked_add(wished.into_iter().chain(probed).min()?)
     }
 
     /// How long a probe is alone. Where too little is known of its target: as long as makes a fair trial.
-    fn probe_patience(&self, position: usize) -> Duration {
+    fn probe_patience(&self, position: usize, probe: Permit) -> Duration {
         let usual = self.candidates.get(position).and_then(|it| it.health.quantile(self.manner, 0.95));
         let fair = self.health.breaker_config().fair_time;
-        usual.map_or(fair, |usual| PROBE_LEAST.max(usual.saturating_mul(PROBE_UNUSUAL)))
+        let patience = usual.map_or(fair, |usual| PROBE_LEAST.max(usual.saturating_mul(PROBE_UNUSUAL)));
+        let round = probe.trips / PROBE_ROUND;
+        if round == 0 || !probe.trips.is_multiple_of(PROBE_ROUND) {
+            return patience;
+        }
+        let most = fair.max(patience.saturating_mul(PROBE_MOST));
+        patience.saturating_mul(2_u32.saturating_pow(round)).min(most)
     }
 
     /// The second attempt, if there may be one: on a target that is well, and that this request has not tried.

@@ -49,7 +49,7 @@ pub(super) struct Parts {
 pub struct Limits {
     pub deadline: Instant,
     /// Can only lower the configured limit; 0 counts as 1, which is one attempt and no more: such a request does not try
-    /// whether a target has come back, if another one is well.
+    /// whether a target has come back, if another one is well; unless nobody has tried for 10 s.
     pub max_attempts: Option<u32>,
     pub hedge: Option<Hedge>,
 }

@@ -149,6 +149,11 @@ impl TargetHealth {
         self.reading(now).state == BreakerState::Open
     }
 
+    /// Whether it waits for a probe that nobody makes.
+    pub(super) fn is_forgotten(&self, now: Instant) -> bool {
+        self.vitals(|vitals| vitals.breaker.is_forgotten(now))
+    }
+
     /// Time since the last call.
     pub(super) fn idle(&self, now: Instant) -> Duration {
         self.vitals(|vitals| now.saturating_duration_since(vitals.called))

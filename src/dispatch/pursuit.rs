@@ -1,5 +1,5 @@
 //! Calls target after target, as the course says, until one has brought its first output; beside a slow one, if the
-//! request wishes, a second. Waits and never decides.
+//! request wishes or where the first is a probe, a second. Waits and never decides.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -27,6 +27,7 @@ use aws_sdk_bedrockruntime::{Client, Config};
 use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::answer::Completion;
@@ -34,6 +35,7 @@ use super::error::Error;
 use super::redact::Redactor;
 use super::request::ChatRequest;
 use super::secret::Secret;
+use super::wire::Encoded;
 use super::{CompletionStream, Provider};
 use body::body;
 pub(super) use connector::Connector;
@@ -79,29 +81,30 @@ impl Bedrock {
 #[async_trait]
 impl Provider for Bedrock {
     async fn complete(&self, model: &str, request: &Arc<ChatRequest>) -> Result<Completion, Error> {
-        let sent = body(model, request)?;
-        let call = self.client.converse().model_id(model).customize().mutate_request(carry(&sent.body));
+        let Encoded { body, dropped } = body(model, request)?;
+        let call = self.client.converse().model_id(model).customize().mutate_request(carry(body));
         let answer = call.send().await.map_err(|error| failure(error, &self.redactor(request)))?;
-        Ok(Completion { dropped: sent.dropped, ..completion(answer)? })
+        Ok(Completion { dropped, ..completion(answer)? })
     }
 
     async fn stream(&self, model: &str, request: &Arc<ChatRequest>) -> Result<CompletionStream, Error> {
-        let sent = body(model, request)?;
+        let Encoded { body, dropped } = body(model, request)?;
         let redactor = self.redactor(request);
-        let call = self.client.converse_stream().model_id(model).customize().mutate_request(carry(&sent.body));
+        let call = self.client.converse_stream().model_id(model).customize().mutate_request(carry(body));
         match call.send().await {
-            Ok(answer) => Ok(items(answer.stream, redactor, sent.dropped)),
+            Ok(answer) => Ok(items(answer.stream, redactor, dropped)),
             Err(error) => Err(failure(error, &redactor)),
         }
     }
 }
 
-/// Puts the body into the SDK's request, before it is signed.
-fn carry(body: &Value) -> impl Fn(&mut HttpRequest) + Send + Sync + use<> {
-    let body = body.to_string();
+/// Puts the body into the SDK's request, before it is signed. It is written once, and shared from there on.
+fn carry(body: Value) -> impl Fn(&mut HttpRequest) + Send + Sync {
+    let bytes = Bytes::from(body.to_string());
+    drop(body);
     move |request| {
-        request.headers_mut().insert("content-length", body.len().to_string());
-        *request.body_mut() = SdkBody::from(body.as_str());
+        request.headers_mut().insert("content-length", bytes.len().to_string());
+        *request.body_mut() = SdkBody::from(bytes.clone());
     }
 }
 

@@ -53,6 +53,7 @@ impl ProviderConfig {
         let connector = Connector::new(self.client(!is_plain)?, self.headers(None));
         let places = Places::new(region, self.connect_timeout, self.proxy.clone());
         let access = Access::of(self.key(env)?, env, places);
+        let access = access.map_err(|variable| BuildError::VariableUnusable { name: self.name.clone(), variable })?;
         Ok(Bedrock::new(region, self.base_url.as_deref(), connector, access))
     }
 
@@ -68,7 +69,7 @@ impl ProviderConfig {
     fn client(&self, tls: bool) -> Result<Client, BuildError> {
         let proxy = self.proxy.as_deref();
         let tls = tls || proxy.is_some_and(|proxy| !proxy.starts_with("http://"));
-        let client = http::client(&Wiring { connect_timeout: self.connect_timeout, proxy, tls });
+        let client = http::client(&Wiring { connect_timeout: self.connect_timeout, proxy, past_proxy: None, tls });
         client.map_err(|error| self.failed(innermost(&error.without_url())))
     }
 

@@ -18,6 +18,8 @@ const KEY_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"];
 const OWN_HEADERS: [&str; 7] =
     ["host", "content-length", "content-type", "transfer-encoding", "connection", "accept", "accept-encoding"];
+/// Of Bedrock's calls those that are signed begin so, the token of a session among them.
+const SIGNED_HEADERS: &str = "x-amz-";
 const KEY_QUERIES: [&str; 7] = ["key", "api_key", "api-key", "apikey", "token", "access_token", "subscription-key"];
 const MAX_NAME_BYTES: usize = 128;
 
@@ -236,6 +238,10 @@ impl ProviderConfig {
         }
         if !self.query.is_empty() {
             faults.add("query", "does not apply to Bedrock, whose calls are signed");
+        }
+        for name in self.headers.keys().filter(|name| name.to_ascii_lowercase().starts_with(SIGNED_HEADERS)) {
+            faults
+                .add(format!("headers.{}", name.escape_debug()), "belongs to AWS' signature and is set for each call");
         }
     }
 

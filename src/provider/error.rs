@@ -143,6 +143,11 @@ pub enum BuildError {
     KeyFile { name: String, path: std::path::PathBuf, source: std::io::Error },
     #[error("provider {name:?}: the key is empty, too long or holds characters that a header cannot carry")]
     KeyUnusable { name: String },
+    #[error(
+        "provider {name:?}: environment variable {variable} holds a key that is too long or has characters that a header \
+        cannot carry"
+    )]
+    VariableUnusable { name: String, variable: &'static str },
     #[error("provider {name:?}: cannot set up the HTTP client: {what}")]
     Client { name: String, what: String },
 }

@@ -14,13 +14,12 @@ pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 const ERROR_BODY_TIME: Duration = Duration::from_secs(1);
 
-/// Where machines in a cloud find their credentials: beside them, so that no proxy stands between.
-const NO_PROXY: &str = "169.254.0.0/16,fd00:ec2::/32";
-
 /// What a client is made of.
 pub(super) struct Wiring<'a> {
     pub(super) connect_timeout: Duration,
     pub(super) proxy: Option<&'a str>,
+    /// Addresses that are called past the proxy, by commas.
+    pub(super) past_proxy: Option<&'a str>,
     /// Without it no certificate authorities are loaded, so that a container without any can call a local server.
     pub(super) tls: bool,
 }
@@ -37,7 +36,7 @@ pub(super) fn client(wiring: &Wiring<'_>) -> Result<Client, reqwest::Error> {
         .referer(false)
         .no_proxy();
     if let Some(proxy) = wiring.proxy {
-        client = client.proxy(Proxy::all(proxy)?.no_proxy(NoProxy::from_string(NO_PROXY)));
+        client = client.proxy(Proxy::all(proxy)?.no_proxy(wiring.past_proxy.and_then(NoProxy::from_string)));
     }
     if !wiring.tls {
         client = client.tls_certs_only([]);

@@ -106,6 +106,7 @@ const PROTECTED: [&[&str]; 5] = [
         "data_sources",
         "plugins",
         "guardrails",
+        "guardrail_config",
         "connectors",
         "web_search",
         "web_search_options",
@@ -147,6 +148,7 @@ const PROTECTED: [&[&str]; 5] = [
         "max_tokens_to_sample",
         "num_generations",
         "service_tier",
+        "performance_config",
         "speed",
         "modalities",
         "response_modalities",
@@ -308,6 +310,7 @@ mod tests {
         );
         check(Family::Anthropic, false, &["container", "mcp_servers", "inference_geo", "service_tier", "speed"]);
         check(Family::Gemini, false, &["cachedContent", "cached_content", "serviceTier", "store", "modelArmorConfig"]);
+        check(Family::Bedrock, false, &["performanceConfig", "guardrailConfig", "serviceTier", "promptVariables"]);
         check(Family::Gemini, true, &["candidateCount", "responseModalities", "routingConfig", "speechConfig"]);
     }
 
@@ -329,13 +332,13 @@ mod tests {
     fn protected_names_are_found_inside_the_models_own_fields() {
         let fields = json!({
             "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20, "maxTokens": 9}, "n": 2},
-            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+            "requestMetadata": {"team": "a"},
         });
         let mut body = Map::new();
         let dropped = ProviderOptions::of(Family::Bedrock, object(fields)).merge(Family::Bedrock, &mut body);
         let expected = json!({
             "additionalModelRequestFields": {"top_k": 5, "inferenceConfig": {"topK": 20}},
-            "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+            "requestMetadata": {"team": "a"},
         });
         assert_eq!(Value::Object(body), expected);
         let path = |name: &str| format!("provider_options.bedrock.additionalModelRequestFields.{name}");

@@ -43,7 +43,9 @@ impl Place {
             Kind::Bedrock => ("aws.bedrock", "chat"),
             Kind::SystemOne | Kind::Demo => (config.name.as_str(), "chat"),
         };
-        let url = config.base_url.as_deref().or(config.kind.official_url()).and_then(|url| Url::parse(url).ok());
+        let of_region = || config.region.as_deref().filter(|_| config.kind == Kind::Bedrock).map(regional_url);
+        let given = config.base_url.as_deref().or(config.kind.official_url()).map(str::to_owned);
+        let url = given.or_else(of_region).and_then(|url| Url::parse(&url).ok());
         Self {
             provider: provider.to_owned(),
             operation,
@@ -73,6 +75,17 @@ impl Traced {
     pub(super) fn new(provider: Arc<dyn Provider>, config: &ProviderConfig) -> Self {
         Self { provider, place: Place::of(config) }
     }
+}
+
+/// Where the SDK calls Bedrock, by the partitions' own domains
+/// (<https://docs.aws.amazon.com/general/latest/gr/bedrock.html>).
+fn regional_url(region: &str) -> String {
+    let domain = match region {
+        region if region.starts_with("cn-") => "amazonaws.com.cn",
+        region if region.starts_with("eusc-") => "amazonaws.eu",
+        _ => "amazonaws.com",
+    };
+    format!("https://bedrock-runtime.{region}.{domain}")
 }
 
 #[async_trait]
@@ -191,5 +204,28 @@ impl Stream for Items {
             None => call.failed(&Error::Truncated),
         }
         Poll::Ready(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_where_the_calls_go() {
+        let check = |config: ProviderConfig, address: Option<&str>, port: Option<u16>| {
+            let place = Place::of(&config);
+            assert_eq!((place.address.as_deref(), place.port), (address, port));
+        };
+        let bedrock = |region: &str, base_url: Option<&str>| ProviderConfig {
+            region: Some(region.to_owned()),
+            base_url: base_url.map(str::to_owned),
+            ..ProviderConfig::new("a", Kind::Bedrock)
+        };
+        check(ProviderConfig::new("a", Kind::Anthropic), Some("api.anthropic.com"), Some(443));
+        check(bedrock("eu-central-1", None), Some("bedrock-runtime.eu-central-1.amazonaws.com"), Some(443));
+        check(bedrock("cn-north-1", None), Some("bedrock-runtime.cn-north-1.amazonaws.com.cn"), Some(443));
+        check(bedrock("eu-central-1", Some("http://127.0.0.1:8080/a")), Some("127.0.0.1"), Some(8080));
+        check(ProviderConfig::new("a", Kind::Demo), None, None);
     }
 }

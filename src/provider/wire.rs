@@ -43,6 +43,11 @@ pub(super) fn arguments(text: &str) -> Value {
     serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new()))
 }
 
+/// The other way round: a call without arguments is one with an empty object.
+pub(super) fn arguments_text(input: &Value) -> String {
+    if input.is_null() { "{}".to_owned() } else { input.to_string() }
+}
+
 /// A call's id for APIs that take letters, digits, `_` and `-` only; ids of other providers hold more.
 pub(super) fn tool_id(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' }).collect()

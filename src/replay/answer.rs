@@ -98,7 +98,7 @@ impl From<dispatch::Error> for NoAnswer {
             let rest = error.passed().iter().find_map(|passed| rest(passed.reason));
             return Self { rest, ..Self::new(error.kind(), error.to_string()) };
         };
-        let rest = (kind == "rate_limited").then(|| attempt.retry_after.unwrap_or(UNTOLD_REST));
+        let rest = attempt.retry_after.or((kind == "rate_limited").then_some(UNTOLD_REST));
         let kind = match attempt.status {
             Some(status) if kind == "status" => format!("status {status}"),
             _ => kind.to_owned(),

@@ -77,7 +77,8 @@ impl<'a> Bulk<'a> {
 
     pub(super) fn sized(&self, text_tokens: u64, exact: bool) -> Size {
         let input_tokens = text_tokens + self.around();
-        Size { input_tokens, exact, max_output_tokens: self.max_output_tokens }
+        let likely_tokens = if exact { input_tokens } else { self.likely_tokens() };
+        Size { input_tokens, likely_tokens, exact, max_output_tokens: self.max_output_tokens }
     }
 
     /// Tokens beside those of the texts.
@@ -96,6 +97,8 @@ pub fn likely_tokens(bytes: u64) -> u64 {
 pub struct Size {
     /// Counted, or else at most so many.
     pub input_tokens: u64,
+    /// Counted, or else about so many.
+    pub likely_tokens: u64,
     /// Whether the texts' tokens were counted (as o200k_base; another model's tokeniser differs by some percent).
     pub exact: bool,
     /// As the request limits its answer.
@@ -115,8 +118,7 @@ impl Size {
     /// the request allows, or with as much as is usual.
     pub(super) fn likely_cost(&self, prices: &Prices) -> Money {
         const USUAL_OUTPUT_TOKENS: u64 = 512;
-        let input_tokens = if self.exact { self.input_tokens } else { likely_tokens(self.input_tokens) };
-        prices.cost(Usage::new(input_tokens, self.max_output_tokens.unwrap_or(USUAL_OUTPUT_TOKENS)))
+        prices.cost(Usage::new(self.likely_tokens, self.max_output_tokens.unwrap_or(USUAL_OUTPUT_TOKENS)))
     }
 }
 
@@ -151,15 +153,18 @@ mod tests {
     #[test]
     fn everything_that_is_sent_weighs() {
         let mut request = ChatRequest { messages: vec![Message::user("12345")], ..ChatRequest::default() };
-        assert_eq!(Bulk::of(&request).bound(), Size { input_tokens: 5 + 7, exact: false, max_output_tokens: None });
+        let expected = Size { input_tokens: 5 + 7, likely_tokens: 2 + 7, exact: false, max_output_tokens: None };
+        assert_eq!(Bulk::of(&request).bound(), expected);
         request.max_output_tokens = Some(9);
         let (name, schema) = ("a".to_owned(), serde_json::json!({"a": 1}));
         request.response_format = ResponseFormat::Schema(ResponseSchema { name, schema, strict: true });
         let fields = serde_json::json!({"tools": ["x"]}).as_object().unwrap().clone();
         request.options = ProviderOptions::of(Family::OpenAi, fields);
         let bulk = Bulk { images: 2, ..Bulk::of(&request) };
-        let expected = 5 + 7 + r#"{"a":1}"#.len() + r#"["x"]"#.len() + 3_200;
-        assert_eq!(bulk.bound(), Size { input_tokens: expected as u64, exact: false, max_output_tokens: Some(9) });
+        let texts = 5 + r#"{"a":1}"#.len() + r#"["x"]"#.len();
+        let (input_tokens, likely_tokens) = (texts as u64 + 7 + 3_200, texts.div_ceil(4) as u64 + 7 + 3_200);
+        let expected = Size { input_tokens, likely_tokens, exact: false, max_output_tokens: Some(9) };
+        assert_eq!(bulk.bound(), expected);
         assert!(!format!("{bulk:?}").contains("12345"));
     }
 
@@ -172,10 +177,20 @@ mod tests {
         assert_eq!(bulk.bound().input_tokens, 10 + around);
     }
 
+    /// What is compared are prices of input and output: an image weighs as much as it does, whether texts were counted or not.
+    #[test]
+    fn the_likely_cost_is_of_likely_tokens() {
+        let bulk = Bulk { texts: vec!["x".repeat(400).into()], turns: 0, images: 1, max_output_tokens: Some(10) };
+        let prices = Prices::new(1.0, 2.0);
+        let tokens = |input: u64| prices.cost(Usage::new(input, 10));
+        assert_eq!(bulk.bound().likely_cost(&prices), tokens(100 + 3 + 1_600));
+        assert_eq!(bulk.sized(90, true).likely_cost(&prices), tokens(90 + 3 + 1_600));
+    }
+
     #[test]
     fn the_answer_is_bounded_by_whoever_bounds_it_most() {
         let check = |asked, context, output, expected| {
-            let size = Size { input_tokens: 100, exact: true, max_output_tokens: asked };
+            let size = Size { input_tokens: 100, exact: true, max_output_tokens: asked, ..Size::default() };
             assert_eq!(size.on(&target(context, output)).max_output_tokens, expected);
         };
         check(None, None, None, ASSUMED_OUTPUT_TOKENS);

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use clap::{Args, Subcommand};
 
 use self::terms::{TermArgs, Unset};
+pub(super) use self::told::has_ended;
 use self::told::{Told, as_json, as_table};
 use super::progress::note;
 use super::{CommandError, Exit, print};
@@ -108,14 +109,14 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
         KeyCommand::List { all, json } => {
             let stored = store.list_keys().await?;
             let keys: Vec<VirtualKey> = stored.into_iter().map(|StoredKey { key, .. }| key).collect();
-            let keys: Vec<VirtualKey> = keys.into_iter().filter(|key| all || !told::has_ended(key, now())).collect();
-            let told = told(store, config, keys).await?;
+            let keys: Vec<VirtualKey> = keys.into_iter().filter(|key| all || !has_ended(key, now())).collect();
+            let told = told(store, &words(store, config).await?, keys).await?;
             print(&if json { as_json(&told).to_string() } else { as_table(&told, now()) })?;
         }
         KeyCommand::Show { id } => {
             let id = KeyId::new(&id)?;
             let stored = store.get_key(&id).await?.ok_or(KeyError::Unknown(id))?;
-            show(store, config, stored.key).await?;
+            show(store, &words(store, config).await?, stored.key).await?;
         }
         KeyCommand::Update { id, terms, unset } => {
             let edit = |present: &mut KeyTerms| {
@@ -124,7 +125,7 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
             };
             let words = words(store, config).await?;
             let changed = change(store, &words, &KeyId::new(&id)?, edit).await?;
-            show(store, config, changed).await?;
+            show(store, &words, changed).await?;
         }
         KeyCommand::Rotate { id, json } => reveal(&rotate(store, &KeyId::new(&id)?).await?, json)?,
         KeyCommand::Revoke { id } => {
@@ -145,23 +146,28 @@ fn reveal((key, secret): &(VirtualKey, KeySecret), json: bool) -> Result<(), Com
     Ok(print(secret.reveal())?)
 }
 
-async fn show(store: &SqliteStore, config: &Config, key: VirtualKey) -> Result<(), CommandError> {
-    let told = told(store, config, vec![key]).await?;
+async fn show(store: &SqliteStore, words: &Words, key: VirtualKey) -> Result<(), CommandError> {
+    let told = told(store, words, vec![key]).await?;
     told.iter().try_for_each(|one| Ok(print(&format!("{:#}", told::one(one)))?))
 }
 
-async fn told(store: &SqliteStore, config: &Config, keys: Vec<VirtualKey>) -> Result<Vec<Told>, CommandError> {
+async fn told(store: &SqliteStore, words: &Words, keys: Vec<VirtualKey>) -> Result<Vec<Told>, CommandError> {
     let ids: Vec<KeyId> = keys.iter().map(|key| key.id.clone()).collect();
     let today = Calendar::now().day(tokio::time::Instant::now());
-    let (spent, words) = (store.journal_spend(&[], &ids, today).await?, words(store, config).await?);
-    Ok(keys.into_iter().zip(spent).map(|(key, spent)| Told::new(key, spent, &words)).collect())
+    let spent = store.journal_spend(&[], &ids, today).await?;
+    Ok(keys.into_iter().zip(spent).map(|(key, spent)| Told::new(key, spent, words)).collect())
 }
 
-/// What keys may name. The sets in files that the store does not have yet are there after the next start.
+/// What keys may name. The sets in files that the store does not have yet are there after the next start; where they
+/// cannot be read, nobody has to mend them before a budget is lowered.
 async fn words(store: &SqliteStore, config: &Config) -> Result<Words, CommandError> {
     let present: BTreeSet<SetName> = store.list_sets().await?.into_iter().map(|set| set.name).collect();
+    let folders = set_folders(&config.reference_prompts_dir).unwrap_or_else(|error| {
+        note(&format!("warning: {error}; sets that are not in the store yet are not known here"));
+        Vec::new()
+    });
     let mut to_come = Vec::new();
-    for (set, path) in set_folders(&config.reference_prompts_dir)? {
+    for (set, path) in folders {
         if !present.contains(&set) {
             // Files that cannot be read stop a start, and are told then.
             let routes = read_directory(&path).map(|files| files.routes).unwrap_or_default();
@@ -172,7 +178,44 @@ async fn words(store: &SqliteStore, config: &Config) -> Result<Words, CommandErr
 }
 
 /// Seconds since the Unix epoch.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(date.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::money::Money;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        key: KeyArgs,
+    }
+
+    #[tokio::test]
+    async fn sets_that_cannot_be_read_hold_up_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let reference_prompts_dir = home.path().join("no-folder");
+        std::fs::write(&reference_prompts_dir, "").unwrap();
+        assert!(set_folders(&reference_prompts_dir).is_err());
+        let config = Config { data_dir: home.path().to_owned(), reference_prompts_dir, ..Config::default() };
+        let store = SqliteStore::open(&config.store_path()).await.unwrap();
+        let run = async |line: &str| {
+            let Line { key } = Line::parse_from(line.split(' '));
+            execute(key.command, &store, &config).await
+        };
+        run("key create --name team --money-per-day 5").await.unwrap();
+        let id = store.list_keys().await.unwrap().remove(0).key.id;
+        run(&format!("key update {id} --money-per-day 2")).await.unwrap();
+        run("key list").await.unwrap();
+        run(&format!("key show {id}")).await.unwrap();
+        let terms = store.get_key(&id).await.unwrap().unwrap().key.terms;
+        assert_eq!(terms.limits.money_per_day, Some(Money::from_units(2.0)));
+        assert!(run(&format!("key update {id} --set unheard-of")).await.is_err(), "no word is let in unseen");
+        store.close().await;
+    }
 }

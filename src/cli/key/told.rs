@@ -21,7 +21,7 @@ impl Told {
     }
 }
 
-pub(super) fn has_ended(key: &VirtualKey, now: i64) -> bool {
+pub(in crate::cli) fn has_ended(key: &VirtualKey, now: i64) -> bool {
     key.revoked_at.is_some() || key.terms.expires_at.is_some_and(|at| at <= now)
 }
 

@@ -35,7 +35,7 @@ pub struct BreakerConfig {
     /// Then it is half open: this share of the requests tries it, above 0 to 1, and at least one a second. Default: 0.1.
     pub probe_share: f64,
     /// Of these at most so many at once, the first alone, and so many have to succeed until it closes, 1 to 100. A request
-    /// that asks for one attempt is none of them while another target is well. Default: 3.
+    /// that asks for one attempt is none of them while another target is well, unless there was none for 10 s. Default: 3.
     pub probes: u32,
     /// A call that was given less time than this, because its caller had no more, says nothing of the target when it
     /// runs out: otherwise callers in a hurry would close the target for all others. Where the target's usual time is

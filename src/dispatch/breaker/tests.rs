@@ -108,6 +108,20 @@ fn of_many_requests_a_share_probes_and_of_few_each() {
 }
 
 #[test]
+fn it_is_forgotten_if_nobody_tries_it_after_its_rest() {
+    let mut world = world(BreakerConfig::default());
+    let later = |world: &World, time: Duration| world.breaker.is_forgotten(world.now + time);
+    assert!(!later(&world, FORGOTTEN_AFTER * 100), "it is closed");
+    world.calls(10, Verdict::Bad);
+    assert!(!later(&world, FORGOTTEN_AFTER) && later(&world, SECOND + FORGOTTEN_AFTER));
+    world.now += SECOND * 5;
+    let probe = world.breaker.admit(world.now).unwrap();
+    assert!(!later(&world, SECOND * 9) && later(&world, FORGOTTEN_AFTER), "counted from the last probe");
+    world.breaker.settle(probe, Verdict::Good, world.now, 1.0);
+    assert!(later(&world, Duration::ZERO), "after a good one others need not wait");
+}
+
+#[test]
 fn each_failed_probe_opens_it_for_longer_up_to_a_limit() {
     let config = BreakerConfig { max_open_time: SECOND * 5, ..BreakerConfig::default() };
     let mut world = world(config);

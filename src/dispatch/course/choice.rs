@@ -19,7 +19,8 @@ pub(super) enum Choice {
 
 impl Course {
     /// The first in the plan's order whose breaker lets it through, those that have not been tried before those that have.
-    /// A request that could not go on to another target tries none that may fail, if one is well.
+    /// A request that could not go on to another target tries none that may fail, if one is well; only if nobody else has
+    /// for long, the first that comes does.
     /// If there is none: one whose provider's pause ends in time; else one whose breaker is open, as a last resort; else
     /// one that rests, if it does not rest for long.
     pub(super) fn choose(&mut self, now: Instant, dice: f64) -> Choice {
@@ -31,7 +32,8 @@ impl Course {
 
         let ready = possible.iter().filter(|(_, candidate)| candidate.not_before <= now);
         let safe = !self.may_probe(now) && possible.iter().any(|(_, candidate)| candidate.is_well(now));
-        let choices = ready.clone().filter(|(_, candidate)| !safe || candidate.is_well(now));
+        let forgotten = |candidate: &Candidate| self.begun == 0 && candidate.health.is_forgotten(now);
+        let choices = ready.clone().filter(|(_, it)| !safe || it.is_well(now) || forgotten(it));
         for (position, candidate) in choices {
             if let Ok(permit) = candidate.health.admit(now) {
                 return Choice::Call(*position, permit);
@@ -64,7 +66,9 @@ impl Course {
         }
     }
 
-    /// Whether the next attempt may be a probe though there is a target that is well: not if none could follow it.
+    /// Whether the next attempt may be a probe though there is a target that is well: not if none could follow it, be it
+    /// that the request wants one attempt only, or has used up the others, or that the retry budget is spent. Where
+    /// `dispatch.max_attempts` is 1, none could follow anybody's: there it may.
     fn may_probe(&self, now: Instant) -> bool {
         let more = self.begun == 0 || self.begun + 1 < self.bounds.max_attempts;
         self.bounds.may_probe && more && self.health.budget(|budget| budget.level(now)) >= 1.0

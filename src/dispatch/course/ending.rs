@@ -62,15 +62,16 @@ impl Course {
                 let is_probe = flight.permit.is_probe;
                 let usual = candidate.health.quantile(self.manner, 0.99);
                 let hangs = match is_probe {
-                    true => took >= self.probe_patience(flight.position),
+                    true => took >= self.probe_patience(flight.position, flight.permit),
                     false => usual.is_some_and(|usual| took >= (usual * 4).max(HANGING)),
                 };
                 let hangs = hangs && flight.first_text.is_none();
                 // Whoever hedges never waits for it to fail: without this a target that hangs would never be left.
                 let verdict = if hangs { Verdict::Bad } else { Verdict::Void };
                 candidate.health.settle(flight.permit, verdict, now, 0.5);
-                // It would have taken at least this: without it only quick answers would count as usual.
-                if is_probe || !hangs {
+                // It would have taken at least this: without it only quick answers would count as usual. Of a probe it
+                // says nothing: it may be of a target that hangs.
+                if !is_probe && !hangs {
                     candidate.health.record(self.manner, took);
                 }
             }

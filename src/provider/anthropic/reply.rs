@@ -181,17 +181,17 @@ pub(super) fn completion(answer: &[u8], redactor: &Redactor) -> Result<Completio
             Block::RedactedThinking { data } => completion.reasoning.push(redacted(data)),
             Block::ToolUse { id, name, input } => {
                 let (_, id) = calls.add(Some(&id))?;
-                completion.tool_calls.push(ToolCall { id, name, arguments: arguments(&input), signature: None });
+                completion.tool_calls.push(ToolCall {
+                    id,
+                    name,
+                    arguments: wire::arguments_text(&input),
+                    signature: None,
+                });
             }
             Block::Other => {}
         }
     }
     Ok(completion)
-}
-
-/// A call without arguments is one with an empty object.
-pub(super) fn arguments(input: &Value) -> String {
-    if input.is_null() { "{}".to_owned() } else { input.to_string() }
 }
 
 pub(super) fn sealed(signature: Option<String>) -> Option<String> {

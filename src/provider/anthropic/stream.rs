@@ -12,7 +12,7 @@ use super::super::redact::Redactor;
 use super::super::sse::Event;
 use super::super::stream::Decoder;
 use super::super::wire;
-use super::reply::{Answer, Block, Counts, Reported, Stopped, arguments, redacted, sealed};
+use super::reply::{Answer, Block, Counts, Reported, Stopped, redacted, sealed};
 use crate::prompt::Reasoning;
 
 #[derive(Deserialize)]
@@ -95,7 +95,7 @@ impl Events {
             Block::RedactedThinking { data } => Some(StreamItem::Reasoning(redacted(data))),
             Block::ToolUse { id, name, input } => {
                 let (index, id) = self.calls.place(block, Some(&id))?;
-                self.writing = Some(Writing { block, whole: Some(arguments(&input)) });
+                self.writing = Some(Writing { block, whole: Some(wire::arguments_text(&input)) });
                 let piece = ToolCallPiece { index, id, name: Some(name), ..ToolCallPiece::default() };
                 Some(StreamItem::ToolCall(piece))
             }

@@ -97,19 +97,18 @@ fn inference(
 }
 
 fn set_tools(body: &mut Map<String, Value>, request: &ChatRequest, maker: Maker, dropped: &mut Vec<String>) {
-    if request.tools.is_empty() {
-        return;
-    }
     // Without any of them the model cannot call one either, but the API wants them where the turns speak of calls.
     let speaks_of_calls =
         request.messages.iter().any(|message| message.answers.is_some() || !message.tool_calls.is_empty());
-    if request.tool_choice == Some(ToolChoice::None) {
-        if !speaks_of_calls {
-            return;
-        }
-        dropped.push("tool_choice".to_owned());
+    let may_call = request.tool_choice != Some(ToolChoice::None);
+    if !speaks_of_calls && (request.tools.is_empty() || !may_call) {
+        return;
     }
+    dropped.extend((!may_call).then(|| "tool_choice".to_owned()));
     let mut tools = Vec::new();
+    if request.tools.is_empty() {
+        tools.extend(called(request).into_iter().map(unknown_tool));
+    }
     for (at, asked) in request.tools.iter().enumerate() {
         tools.push(tool(asked));
         if asked.cache_mark && maker.caches_tools() {
@@ -117,6 +116,9 @@ fn set_tools(body: &mut Map<String, Value>, request: &ChatRequest, maker: Maker,
         } else if asked.cache_mark {
             dropped.push(format!("tools[{at}].cache_mark"));
         }
+    }
+    if tools.is_empty() {
+        return;
     }
     dropped.extend((request.parallel_tool_calls == Some(false)).then(|| "parallel_tool_calls".to_owned()));
     let mut config = Map::new();
@@ -129,6 +131,22 @@ fn set_tools(body: &mut Map<String, Value>, request: &ChatRequest, maker: Maker,
     });
     set(&mut config, "toolChoice", choice);
     set(body, "toolConfig", Some(config));
+}
+
+/// The tools that the turns speak of, in the order of their first calls.
+fn called(request: &ChatRequest) -> Vec<&str> {
+    let mut names = Vec::new();
+    for call in request.messages.iter().flat_map(|message| &message.tool_calls) {
+        if !names.contains(&call.name.as_str()) {
+            names.push(call.name.as_str());
+        }
+    }
+    names
+}
+
+/// A tool of which its name alone is known: the request speaks of its calls and does not offer it any more.
+fn unknown_tool(name: &str) -> Value {
+    json!({"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object"}}}})
 }
 
 fn tool(tool: &Tool) -> Value {

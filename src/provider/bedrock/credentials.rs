@@ -16,6 +16,11 @@ use super::super::http::{self, Wiring};
 use super::super::secret::Secret;
 use super::connector::Connector;
 
+const API_KEY: &str = "AWS_BEARER_TOKEN_BEDROCK";
+
+/// Where machines and containers find their credentials: beside them, so that no proxy stands between.
+const BESIDE: &str = "169.254.0.0/16,fd00:ec2::/32,127.0.0.0/8,::1,localhost";
+
 /// In the order in which they are looked for.
 #[derive(Debug)]
 pub(in crate::provider) enum Access {
@@ -26,19 +31,26 @@ pub(in crate::provider) enum Access {
 }
 
 impl Access {
-    /// `key`: the configured API key.
-    pub(in crate::provider) fn of(key: Option<Secret>, env: &dyn Fn(&str) -> Option<String>, places: Places) -> Self {
+    /// `key`: the configured API key. The error names the variable that holds one which cannot be sent: whoever set it did
+    /// not want other credentials to be taken instead.
+    pub(in crate::provider) fn of(
+        key: Option<Secret>,
+        env: &dyn Fn(&str) -> Option<String>,
+        places: Places,
+    ) -> Result<Self, &'static str> {
         let var = |name: &str| env(name).filter(|value| !value.trim().is_empty());
-        let key = key.or_else(|| Secret::new(&var("AWS_BEARER_TOKEN_BEDROCK")?));
         if let Some(key) = key {
-            return Self::ApiKey(key);
+            return Ok(Self::ApiKey(key));
         }
-        match (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
+        if let Some(key) = var(API_KEY) {
+            return Secret::new(&key).map(Self::ApiKey).ok_or(API_KEY);
+        }
+        Ok(match (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
             (Some(id), Some(secret)) => {
                 Self::Keys(Credentials::new(id, secret, var("AWS_SESSION_TOKEN"), None, "the environment"))
             }
             _ => Self::Found(places),
-        }
+        })
     }
 
     /// What is sent and could come back in a message.
@@ -57,23 +69,40 @@ pub(in crate::provider) struct Places {
     region: Region,
     connect_timeout: Duration,
     proxy: Option<String>,
-    chain: OnceCell<DefaultCredentialsChain>,
+    found: OnceCell<(DefaultCredentialsChain, Connector)>,
 }
 
 impl Places {
     pub(in crate::provider) fn new(region: &str, connect_timeout: Duration, proxy: Option<String>) -> Self {
         let region = Region::new(region.to_owned());
-        Self { region, connect_timeout, proxy, chain: OnceCell::new() }
+        Self { region, connect_timeout, proxy, found: OnceCell::new() }
     }
 
     /// The headers configured for the provider do not go to where credentials come from.
-    async fn chain(&self) -> Result<DefaultCredentialsChain, CredentialsError> {
-        let wiring = Wiring { connect_timeout: self.connect_timeout, proxy: self.proxy.as_deref(), tls: true };
+    async fn chain(&self) -> Result<(DefaultCredentialsChain, Connector), CredentialsError> {
+        let proxy = self.proxy.as_deref();
+        let wiring = Wiring { connect_timeout: self.connect_timeout, proxy, past_proxy: Some(BESIDE), tls: true };
         let client =
             http::client(&wiring).map_err(|error| CredentialsError::invalid_configuration(innermost(&error)))?;
-        let config = ProviderConfig::without_region().with_http_client(Connector::new(client, HeaderMap::new()));
+        let connector = Connector::new(client, HeaderMap::new());
+        let config = ProviderConfig::without_region().with_http_client(connector.clone());
         let chain = DefaultCredentialsChain::builder().region(self.region.clone()).configure(config);
-        Ok(chain.build().await)
+        Ok((chain.build().await, connector))
+    }
+
+    /// A place that cannot be reached counts among the chain's as one that has none: that may pass, and must not be taken
+    /// for an operator who has given none.
+    async fn look(&self) -> Result<Credentials, CredentialsError> {
+        let (chain, connector) = self.found.get_or_try_init(|| self.chain()).await?;
+        let before = connector.unanswered();
+        let found = chain.provide_credentials().await;
+        let is_sure = connector.unanswered() == before;
+        match found {
+            Err(CredentialsError::CredentialsNotLoaded(_)) if !is_sure => {
+                Err(CredentialsError::provider_error("none found, and a place where they may be did not answer"))
+            }
+            found => found,
+        }
     }
 }
 
@@ -82,9 +111,7 @@ impl ProvideCredentials for Places {
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(async {
-            self.chain.get_or_try_init(|| self.chain()).await?.provide_credentials().await
-        })
+        future::ProvideCredentials::new(self.look())
     }
 }
 
@@ -98,7 +125,7 @@ mod tests {
             Some((*value).to_owned())
         };
         let places = Places::new("eu-central-1", Duration::from_secs(1), None);
-        let access = Access::of(key.and_then(Secret::new), &env, places);
+        let access = Access::of(key.and_then(Secret::new), &env, places).unwrap();
         let found = match &access {
             Access::ApiKey(_) => "key",
             Access::Keys(keys) => keys.access_key_id(),
@@ -121,5 +148,14 @@ mod tests {
         check(None, &session, "AKIA1", Some("of-session"));
         check(None, &[id], "places", None);
         check(None, &[id, ("AWS_SECRET_ACCESS_KEY", " ")], "places", None);
+        check(None, &[("AWS_BEARER_TOKEN_BEDROCK", " "), pair[0], pair[1]], "AKIA1", None);
+    }
+
+    #[test]
+    fn an_api_key_that_cannot_be_sent_is_not_passed_over() {
+        let env = |name: &str| (name == API_KEY).then(|| "two\nlines".to_owned());
+        let places = || Places::new("eu-central-1", Duration::from_secs(1), None);
+        assert_eq!(Access::of(None, &env, places()).err(), Some(API_KEY));
+        assert!(Access::of(Secret::new("configured"), &env, places()).is_ok());
     }
 }

@@ -38,8 +38,7 @@ pub(super) fn completion(answer: Answer) -> Result<Completion, Error> {
             }
             ContentBlock::ToolUse(call) => {
                 let (_, id) = calls.add(Some(&call.tool_use_id))?;
-                let input = json(call.input);
-                let arguments = if input.is_null() { "{}".to_owned() } else { input.to_string() };
+                let arguments = wire::arguments_text(&json(call.input));
                 completion.tool_calls.push(ToolCall { id, name: call.name, arguments, signature: None });
             }
             // Citations, pictures and kinds to come.

@@ -27,7 +27,7 @@ use super::super::tool::ToolChoice;
 use super::connector::Events;
 use super::thinking::Thinking;
 use super::*;
-use crate::prompt::Reasoning;
+use crate::prompt::{Message, Reasoning, Role};
 
 macro_rules! golden {
     ($name:literal) => {
@@ -122,6 +122,19 @@ fn what_the_model_does_not_take_is_dropped_and_told() {
 }
 
 #[test]
+fn a_mark_that_has_no_place_is_told() {
+    let marked = |role: Role, text: &str| Message { cache_mark: true, ..Message::new(role, text) };
+    let thought = Reasoning { text: "hm".to_owned(), signature: Some("c2VhbA==".to_owned()), redacted: false };
+    let thinks = Message { reasoning: vec![thought], ..marked(Role::Assistant, " ") };
+    let messages = vec![marked(Role::System, " "), marked(Role::User, ""), marked(Role::User, "a"), thinks];
+    let sent = body(CLAUDE, &ChatRequest { messages, ..ChatRequest::default() }).unwrap();
+    assert_eq!(sent.dropped, [0, 1, 3].map(|at| format!("messages[{at}].cache_mark")));
+    let (user, assistant) = (&sent.body["messages"][0]["content"], &sent.body["messages"][1]["content"]);
+    assert_eq!(*user, json!([{"text": "a"}, {"cachePoint": {"type": "default"}}]));
+    assert_eq!(assistant.as_array().map(Vec::len), Some(1), "{assistant}");
+}
+
+#[test]
 fn tools_that_may_not_be_called_are_left_out_unless_the_turns_speak_of_them() {
     let none = Some(ToolChoice::None);
     let amid = ChatRequest { tool_choice: none.clone(), ..samples::tools() };
@@ -131,6 +144,24 @@ fn tools_that_may_not_be_called_are_left_out_unless_the_turns_speak_of_them() {
     let before = ChatRequest { tools: amid.tools, tool_choice: none, ..minimal() };
     let sent = body(CLAUDE, &before).unwrap();
     assert_eq!((sent.dropped.len(), sent.body.get("toolConfig")), (0, None));
+}
+
+#[test]
+fn tools_that_are_no_longer_offered_are_named_where_the_turns_speak_of_them() {
+    let check = |request: ChatRequest, names: Option<&[&str]>, dropped: &[&str]| {
+        let sent = body(CLAUDE, &request).unwrap();
+        let spec = |name: &&str| json!({"toolSpec": {"name": name, "inputSchema": {"json": {"type": "object"}}}});
+        let config = names.map(|names| json!({"tools": names.iter().map(spec).collect::<Vec<_>>()}));
+        assert_eq!(sent.body.get("toolConfig"), config.as_ref());
+        assert_eq!(sent.dropped, dropped);
+    };
+    let mut after = ChatRequest { tools: Vec::new(), tool_choice: None, parallel_tool_calls: None, ..samples::tools() };
+    let again = after.messages[2].clone();
+    after.messages.push(again);
+    let names: Option<&[&str]> = Some(&["weather", "clock"]);
+    check(after.clone(), names, &[]);
+    check(ChatRequest { tool_choice: Some(ToolChoice::None), ..after.clone() }, names, &["tool_choice"]);
+    check(ChatRequest { messages: minimal().messages, ..after }, None, &[]);
 }
 
 #[test]

@@ -19,10 +19,11 @@ pub(super) fn cache_point() -> Value {
 pub(super) fn system(request: &ChatRequest, maker: Maker, dropped: &mut Vec<String>) -> Vec<Value> {
     let mut blocks = Vec::new();
     for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| message.role == Role::System) {
-        if !message.text.trim().is_empty() {
+        let is_blank = message.text.trim().is_empty();
+        if !is_blank {
             blocks.push(text(&message.text));
-            blocks.extend(mark(at, message, maker, dropped));
         }
+        blocks.extend(mark(at, message, maker.caches_messages() && !is_blank, dropped));
     }
     blocks
 }
@@ -33,9 +34,8 @@ pub(super) fn turns(request: &ChatRequest, maker: Maker, dropped: &mut Vec<Strin
     for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| message.role != Role::System) {
         let role = if message.role == Role::Assistant { "assistant" } else { "user" };
         let mut blocks = blocks(at, message, maker, dropped)?;
-        if !blocks.is_empty() {
-            blocks.extend(mark(at, message, maker, dropped));
-        }
+        let has_place = blocks.last().is_some_and(|last| !is_thought(last));
+        blocks.extend(mark(at, message, maker.caches_messages() && has_place, dropped));
         match turns.last_mut() {
             Some((last, before)) if *last == role => before.extend(blocks),
             _ if blocks.is_empty() => {}
@@ -45,11 +45,17 @@ pub(super) fn turns(request: &ChatRequest, maker: Maker, dropped: &mut Vec<Strin
     Ok(turns.into_iter().map(|(role, blocks)| json!({"role": role, "content": blocks})).collect())
 }
 
-fn mark(at: usize, message: &Message, maker: Maker, dropped: &mut Vec<String>) -> Option<Value> {
-    if message.cache_mark && !maker.caches_messages() {
+/// What stands behind the message's blocks if it is marked.
+fn mark(at: usize, message: &Message, may_stand: bool, dropped: &mut Vec<String>) -> Option<Value> {
+    if message.cache_mark && !may_stand {
         dropped.push(format!("messages[{at}].cache_mark"));
     }
-    (message.cache_mark && maker.caches_messages()).then(cache_point)
+    (message.cache_mark && may_stand).then(cache_point)
+}
+
+/// Behind thoughts the API takes no mark. They come first in a turn: where one is the last block, there is nothing else.
+fn is_thought(block: &Value) -> bool {
+    block.get("reasoningContent").is_some()
 }
 
 fn blocks(at: usize, message: &Message, maker: Maker, dropped: &mut Vec<String>) -> Result<Vec<Value>, Error> {

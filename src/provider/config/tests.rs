@@ -73,6 +73,10 @@ fn bedrock_wants_a_region_and_a_build_that_holds_it() {
     bedrock("", &["region"]);
     bedrock("region = 'eu.evil/x'", &["region"]);
     bedrock("region = 'eu-central-1'\nauth = 'none'\nquery = { a = 'b' }", &["auth", "query"]);
+    bedrock(
+        "region = 'eu-central-1'\nheaders = { X-Amz-Security-Token = 't', x-amz-date = 'd', x-amzn-trace = 'a' }",
+        &["headers.X-Amz-Security-Token", "headers.x-amz-date"],
+    );
     check("name = 'a'\nkind = 'openai'\napi_key_env = 'K'\nregion = 'eu-central-1'", &["region"]);
 }
 

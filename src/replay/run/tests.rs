@@ -109,8 +109,8 @@ async fn a_failure_is_told_by_its_kind_and_tried_once() {
 
 #[tokio::test]
 async fn a_target_that_asks_for_a_rest_is_waited_for_as_long_as_the_terms_allow() {
-    let check = async |max_rest: u64, rested: &[bool], words: &[&str]| {
-        let limit = Script::error(429, "later").header("retry-after-ms", "500");
+    let check = async |status: u16, max_rest: u64, rested: &[bool], words: &[&str]| {
+        let limit = Script::error(status, "later").header("retry-after-ms", "500");
         let server = Scripted::start([limit, Script::completion("good")]).await;
         let terms = Terms { max_rest: Duration::from_millis(max_rest), ..terms(1, 1, false) };
         let mut replay = replay(&[&server], terms);
@@ -130,8 +130,10 @@ async fn a_target_that_asks_for_a_rest_is_waited_for_as_long_as_the_terms_allow(
             "a rest is no latency: {slowest:?}"
         );
     };
-    check(5_000, &[true, false, false], &["passed"; 3]).await;
-    check(50, &[false; 3], &["unanswered"; 3]).await;
+    for status in [429, 503] {
+        check(status, 5_000, &[true, false, false], &["passed"; 3]).await;
+        check(status, 50, &[false; 3], &["unanswered"; 3]).await;
+    }
 }
 
 #[tokio::test]

@@ -4,10 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_bedrockruntime::config::retry::RetryConfig;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorSettings};
+use aws_smithy_types::body::SdkBody;
 use futures_util::StreamExt;
+use reqwest::header::HeaderMap;
 use serde_json::json;
 
-use super::super::super::answer::{FinishReason, StreamItem};
+use super::super::super::answer::StreamItem;
 use super::super::super::config::{Kind, ProviderConfig};
 use super::super::super::error::Error;
 use super::super::super::error_class::ErrorClass;
@@ -18,7 +22,7 @@ use super::super::super::scripted::{Script, Scripted, Step};
 use super::super::super::stream::tests::read;
 use super::super::super::{CompletionStream, Provider};
 use super::frames::frames;
-use super::{CLAUDE, TOKEN, golden, signature};
+use super::{Bedrock, CLAUDE, Connector, TOKEN, golden, keys, signature};
 use crate::prompt::Message;
 
 const STREAM: &str = "application/vnd.amazon.eventstream";
@@ -250,13 +254,28 @@ async fn dropping_a_call_or_a_stream_closes_it() {
     server.client_gone(1).await;
 }
 
+/// A call that the dispatch does not know of could be made by neither its budget nor its deadline.
+#[test]
+fn the_sdk_makes_no_call_again_and_gives_none_up() {
+    let connector = Connector::new(reqwest::Client::new(), HeaderMap::new());
+    let provider = Bedrock::new("eu-central-1", None, connector, keys());
+    let config = provider.client.config();
+    assert_eq!(config.retry_config().map(RetryConfig::max_attempts), Some(1));
+    let limits = config.timeout_config().unwrap();
+    let times = [limits.connect_timeout(), limits.read_timeout(), limits.operation_timeout()];
+    assert_eq!((times, limits.operation_attempt_timeout()), ([None; 3], None));
+    // Otherwise a stream that is silent for long would break.
+    assert!(config.stalled_stream_protection().is_some_and(|protection| !protection.is_enabled()));
+}
+
 #[tokio::test]
-async fn a_slow_stream_is_not_given_up() {
-    let bytes = frames(golden!("stream.jsonl"));
-    let (head, tail) = bytes.split_at(bytes.len() / 2);
-    let pause = Step::Pause(Duration::from_millis(1500));
-    let (_server, provider) =
-        start(Script::events([Step::Send(head.to_vec()), pause, Step::Send(tail.to_vec())])).await;
-    let (_, end) = read(provider.stream(CLAUDE, &minimal().into()).await.unwrap()).await;
-    assert!(matches!(end, Ok(StreamItem::End { finish: FinishReason::Stop, .. })), "{end:?}");
+async fn whoever_looks_for_credentials_has_the_sdks_limits() {
+    let server = Scripted::start([Script::hang()]).await;
+    let connector = Connector::new(reqwest::Client::new(), HeaderMap::new());
+    let limit = Duration::from_millis(20);
+    let settings = HttpConnectorSettings::builder().connect_timeout(limit).read_timeout(limit).build();
+    let request = ::http::Request::get(server.url("/latest/api/token")).body(SdkBody::empty()).unwrap();
+    let error = connector.within(&settings).call(request.try_into().unwrap()).await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(connector.unanswered(), 1);
 }

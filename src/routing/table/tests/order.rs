@@ -55,7 +55,8 @@ fn the_cheapest_for_this_request_goes_first() {
         with_targets(&["", "prices = { input = 1, output = 10 }", "prices = { input = 3, output = 3 }"])
     ));
     let check = |input_tokens, max_output_tokens, expected: &str| {
-        let size = Size { input_tokens, exact: true, max_output_tokens: Some(max_output_tokens) };
+        let size =
+            Size { input_tokens, likely_tokens: input_tokens, exact: true, max_output_tokens: Some(max_output_tokens) };
         let plan = table.plan(&route("r", &["a", "b", "c"]), Special { size, ..plain() });
         assert_eq!(targets(&plan).concat(), expected);
     };
@@ -81,7 +82,7 @@ fn a_plan_knows_the_most_that_it_can_cost() {
         "prices = { input = 1, output = 1 }\nmax_output_tokens = 4_000_000",
         "",
     ]));
-    let size = Size { input_tokens: 1_000_000, exact: true, max_output_tokens: Some(1_000_000) };
+    let size = Size { input_tokens: 1_000_000, exact: true, max_output_tokens: Some(1_000_000), ..Size::default() };
     let bound = |names: &[&str]| table.plan(&route("r", names), Special { size, ..plain() }).cost_bound();
     assert_eq!(bound(&["b", "a"]), Some(Money::from_units(3.0)));
     assert_eq!(bound(&["b"]), Some(Money::from_units(2.0)));

@@ -69,7 +69,7 @@ fn a_pin_chooses_among_the_allowed_targets_and_steps_over_no_rule() {
 fn a_target_whose_context_is_too_small_is_passed_over() {
     let table = Table::read(&with_targets(&["max_context_tokens = 8_192", "max_output_tokens = 100", ""]));
     let check = |input_tokens, max_output_tokens, expected: &[&str], reasons: &[(&str, &str)]| {
-        let size = Size { input_tokens, exact: true, max_output_tokens };
+        let size = Size { input_tokens, exact: true, max_output_tokens, ..Size::default() };
         let plan = table.plan(&route("r", &["a", "b", "c"]), Special { size, ..plain() });
         assert_eq!((targets(&plan), refused(&plan)), (expected.to_vec(), reasons.to_vec()));
     };

@@ -194,7 +194,7 @@ proptest! {
             targets: places.clone(), sets: [(set.clone(), of_set)].into(), ..RoutingConfig::default()
         };
         let table = RoutingTable::new(&config).unwrap();
-        let size = Size { input_tokens, exact, max_output_tokens };
+        let size = Size { input_tokens, likely_tokens: input_tokens, exact, max_output_tokens };
         let asked = Asked { set: &set, route: &route, pin: None, policy: &theirs, needs: &needs, size, affinity, lot };
         let plan = table.plan(&asked, Instant::now());
         for place in &places {
