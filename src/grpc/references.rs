@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
@@ -266,6 +267,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         self.0.store.get_set(&set).await.or_status()?;
         let terms = Terms {
             until: deadline::of(&request),
+            late: Duration::ZERO,
             caller: request.extensions().get::<Caller>().cloned().ok_or_else(status::nobody)?,
             ending: Ending::of(request.extensions()),
             place: None,

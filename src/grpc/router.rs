@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use super::convert::{self, Classification, Routing};
-use super::delivery::{Courier, Terms};
+use super::delivery::{Courier, LATE, Terms};
 use super::ending::Ending;
 use super::errand::{Errand, add_policy, in_time};
 use super::govern::{Door, check_route};
@@ -319,7 +319,7 @@ impl pb::router_service_server::RouterService for RouterService {
         let ending = Ending::of(&extensions);
         let recording = self.record(Method::CompleteStream, &caller, &metadata, ending.clone())?;
         let (journey, until) = self.prepare(&caller, request, deadline, recording).await?;
-        let terms = Terms { until: Some(until), caller: caller.clone(), ending, place: Some(place) };
+        let terms = Terms { until: Some(until), late: LATE, caller: caller.clone(), ending, place: Some(place) };
         let stream = self.0.courier.deliver(journey.stream(), terms);
         let last_words = self.0.door.last_words(&caller);
         let stream = Box::pin(stream.chain(last_words)) as Self::CompleteStreamStream;
