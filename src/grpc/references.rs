@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::delivery::{Courier, Terms};
 use super::ending::Ending;
-use super::status::{self, from_build, from_store};
+use super::status::{self, OrStatus, from_build, from_store};
 use super::violation::{Violations, field, name};
 use super::{convert, deadline, pb};
 use crate::govern::Caller;
@@ -340,17 +340,6 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
     async fn reject_proposal(&self, request: Request<pb::RejectProposalRequest>) -> Answer<pb::Proposal> {
         let pb::RejectProposalRequest { set, id, expected_revision } = request.into_inner();
         self.settle(&set, id, Settlement::Reject, expected_revision).await
-    }
-}
-
-/// A store's answer with its error as a status.
-trait OrStatus<T> {
-    fn or_status(self) -> Result<T, Status>;
-}
-
-impl<T> OrStatus<T> for crate::reference::Result<T> {
-    fn or_status(self) -> Result<T, Status> {
-        self.map_err(|error| from_store(&error))
     }
 }
 

@@ -360,3 +360,20 @@ async fn an_export_ends_with_its_key() {
     };
     is_fault(&ended, Code::Unauthenticated, "REVOKED_KEY");
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_secret_is_told_whatever_can_be_read_after_it_was_made() {
+    let server = Setup::toml("auth.mode = 'required'").start().await;
+    let (_, operator) = key(&server, with_role(Role::Admin)).await;
+    let (made, _) = key(&server, routing()).await;
+    let mut keys = admin(&server, &operator).await;
+    crate::damage::execute(&server.app.config.store_path(), "UPDATE sets SET policy = 'damaged'").await;
+    is_fault(&keys.list_keys(pb::ListKeysRequest {}).await.unwrap_err(), Code::DataLoss, "STORE_DAMAGED");
+    let rotated = keys.rotate_key(pb::RotateKeyRequest { id: made.id.clone() }).await.unwrap().into_inner();
+    let told = rotated.key.unwrap();
+    assert_eq!((&told.id, told.revision, told.spent_today), (&made.id, 2, None));
+    router(&server, &rotated.secret).await.route(route_request(MATHS)).await.unwrap();
+    let revoked = keys.revoke_key(pb::RevokeKeyRequest { id: made.id }).await.unwrap().into_inner();
+    assert!(revoked.revoked_at.is_some());
+}

@@ -7,7 +7,7 @@ use super::*;
 use crate::calendar::Calendar;
 use crate::money::Money;
 use crate::reference::{RouteName, SetName};
-use crate::routing::DataPolicy;
+use crate::routing::{DataPolicy, RoutingConfig};
 use crate::store::SqliteStore;
 
 /// 2024-10-04, noon.
@@ -342,6 +342,34 @@ async fn a_key_names_only_what_there_is_or_was() {
     let renamed = change(store, &none, &key.id, |terms| terms.name = "another".to_owned()).await.unwrap();
     assert_eq!(none.unknown(&renamed.terms).len(), 3);
     let error = change(store, &none, &key.id, |terms| terms.sets = Some([SetName::new("b").unwrap()].into())).await;
+
+#[tokio::test]
+async fn what_has_become_unknown_may_be_taken_away_word_by_word() {
+    let place = Place::new().await;
+    let store = place.store.as_ref();
+    let config: RoutingConfig = toml::from_str("[sets.a.routes.r]\n[sets.b.routes.old]").unwrap();
+    let providers = ["p", "q"].map(str::to_owned).into();
+    let before = Words::of(&RoutingConfig { providers, ..config });
+    let now = Words::of(&toml::from_str("[sets.a.routes.r]\n[sets.b.routes.new]").unwrap());
+    let denying = |text: &str| Some(toml::from_str::<DataPolicy>(&format!("denied_providers = {text}")).unwrap());
+    let routes = Some([RouteName::new("old").unwrap()].into());
+    let terms = KeyTerms { routes, policy: denying("['p', 'q']"), ..terms() };
+    let (key, _) = create(store, &before, terms, NOW).await.unwrap();
+    assert_eq!(now.unknown(&key.terms).len(), 2);
+    change(store, &now, &key.id, |terms| terms.policy = denying("['p']")).await.unwrap();
+    let error = change(store, &now, &key.id, |terms| terms.policy = denying("['p', 'q']")).await.unwrap_err();
+    assert!(error.to_string().starts_with("policy.denied_providers \"q\" is no known provider"), "{error}");
+    // Other sets have other routes: that `old` is none of them is nothing new.
+    let set = Some([SetName::new("a").unwrap()].into());
+    let changed = change(store, &now, &key.id, |terms| terms.sets.clone_from(&set)).await.unwrap();
+    assert_eq!(changed.terms.sets, set);
+    // A route that is lost by the change itself is.
+    let route = |name: &str| Some([RouteName::new(name).unwrap()].into());
+    change(store, &now, &key.id, |terms| terms.routes = route("r")).await.unwrap();
+    let other = Some([SetName::new("b").unwrap()].into());
+    let error = change(store, &now, &key.id, |terms| terms.sets.clone_from(&other)).await.unwrap_err();
+    assert!(error.to_string().starts_with("routes \"r\" is no known route"), "{error}");
+}
     assert!(matches!(error, Err(KeyError::Faults(_))), "{error:?}");
     change(store, &none, &key.id, |terms| (terms.sets, terms.routes, terms.policy) = (None, None, None)).await.unwrap();
 }
