@@ -13,7 +13,7 @@ use super::convert::{self, Classification, Routing};
 use super::delivery::{Courier, LATE, Terms};
 use super::ending::Ending;
 use super::errand::{Errand, add_policy, in_time};
-use super::govern::{Door, check_route};
+use super::govern::{Door, Second, check_route};
 use super::journey::{self, Journey};
 use super::record::Recording;
 use super::status::{self, from_embed};
@@ -200,13 +200,20 @@ impl RouterService {
         };
         self.0.door.bound(caller, &mut ready.request.chat);
         let Ready { request, decision, plan } = ready;
-        let meter = match self.0.door.reserve(caller, &plan, &request.chat, request.hedge.is_some()) {
+        // A request without a deadline gets the configured one.
+        let until = deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout);
+        let (max_attempts, hedge) = (request.max_attempts, request.hedge);
+        let mut limits = dispatch::Limits { max_attempts, hedge, ..dispatch::Limits::until(until) };
+        let second = match hedge {
+            Some(_) => Second::Hedge,
+            None if self.0.dispatcher.may_probe(&plan, &limits) => Second::Probe,
+            None => Second::No,
+        };
+        let meter = match self.0.door.reserve(caller, &plan, &request.chat, second) {
             Ok(meter) => meter,
             Err(status) => return recording.end(Err(status)).await,
         };
-        // A request without a deadline gets the configured one.
-        let until = deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout);
-        let limits = dispatch::Limits { deadline: until, max_attempts: request.max_attempts, hedge: request.hedge };
+        limits.may_probe = meter.covers_second();
         let dispatch = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits);
         let (explain, currency) = (request.classification.explain, self.0.routing.currency().clone());
         let under_way = plan.targets().first().map(|target| self.0.routing.latencies().begin(&target.name));

@@ -41,6 +41,7 @@ mod llm;
 mod load;
 mod long;
 mod managing;
+mod paying;
 mod publishing;
 mod python;
 #[cfg(unix)]
