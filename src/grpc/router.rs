@@ -149,9 +149,9 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<pb::RouteResponse, Status> {
         let mut request = convert::routing(request, self.limits())?;
+        recording.asked(&request.classification.prompt);
         add_policy(&mut request.classification, caller, self.0.routing.known())?;
         let Routing { classification, chat, needs } = request;
-        recording.asked(&classification.prompt);
         let decision = self.decide(caller, &classification, deadline, Purpose::Answer).await?;
         recording.decided(&decision);
         let errand = Errand { chat: &chat, policy: &classification.policy, needs, pin: None, affinity: None };
@@ -230,8 +230,8 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<Ready, Status> {
         let mut request = convert::completion(request, self.limits())?;
-        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         recording.asked(&request.classification.prompt);
+        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         let decision = self.decide(caller, &request.classification, deadline, Purpose::Completion).await?;
         recording.decided(&decision);
         check_route(caller, &decision)?;
