@@ -46,6 +46,8 @@ mod publishing;
 mod python;
 #[cfg(unix)]
 mod recording;
+#[cfg(unix)]
+mod recording_kills;
 mod reflection;
 #[cfg(unix)]
 mod replaying;
@@ -53,6 +55,7 @@ mod routing;
 mod rules;
 mod shutdown;
 mod streaming;
+mod swapping;
 #[cfg(unix)]
 mod tls;
 mod tools;

@@ -47,7 +47,7 @@ pub async fn follow_key_spend(keys: Keys, stop: CancellationToken) {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     Regular,
     Block,
     Last,
@@ -59,7 +59,7 @@ async fn woken(keys: &Keys) {
 }
 
 impl Keys {
-    async fn journal(&self, round: Round) -> Result<(), StoreError> {
+    pub(super) async fn journal(&self, round: Round) -> Result<(), StoreError> {
         self.save_spend().await?;
         match round {
             Round::Block => Ok(()),
