@@ -166,7 +166,6 @@ impl Audit {
         let Some(shared) = &self.0 else { return };
         // Fails only if the thread has ended already.
         let _ = shared.orders.send(Order::Close);
-        shared.desk.unpark();
         let thread = shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
         let joined = tokio::task::spawn_blocking(move || thread.join().is_ok());

@@ -245,9 +245,8 @@ async fn with_best_effort_a_small_queue_is_emptied_before_it_is_full() {
         tokio::time::timeout(Duration::from_secs(20), has_room()).await.unwrap();
         audit.record(entry(number)).await.unwrap();
     }
-    audit.close().await;
-    assert_eq!((audit.stats().written, audit.stats().lost), (101, 0));
-    assert_eq!(whole(&dir.path().join("audit")).entries, 101);
+    // Fewer than half of the room may still be gathered.
+    assert!(audit.stats().written > 101 - 8 && audit.stats().lost == 0, "{:?}", audit.stats());
 }
 
 #[test]
