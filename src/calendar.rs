@@ -10,6 +10,17 @@ const DAY: u64 = 86_400;
 /// Number of a day, from 1970-01-01 (UTC).
 pub type Day = i64;
 
+/// Seconds since the Unix epoch, by the system's clock: the one that an operator has in mind when he names a date.
+pub fn unix_now() -> i64 {
+    unix_seconds(SystemTime::now())
+}
+
+/// Seconds since the Unix epoch; what was before it is at it.
+pub fn unix_seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
 /// Tells the day from the time that has passed since a moment whose date was known.
 #[derive(Debug, Clone, Copy)]
 pub struct Calendar {

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::building::BuildBar;
-use super::key::{has_ended, now};
+use super::key::has_ended;
 use super::progress::{ModelProgress, note};
 use super::{CommandError, Exit};
 use crate::app::{App, import_new_sets, sets_in_files};
+use crate::calendar::unix_now;
 use crate::config::Config;
 use crate::govern::AuthMode;
 use crate::govern::keys::{StoredKey, Words};
@@ -155,7 +156,7 @@ fn dangling_names(app: &App) -> Vec<String> {
 /// Keys with words that nothing bears any more: what they allow has become less, in silence. No reason not to serve.
 async fn tell_of_outdated_keys(app: &App) {
     let outdated = match key_words(app).await {
-        Ok((words, keys)) => outdated(&words, &keys, now()),
+        Ok((words, keys)) => outdated(&words, &keys, unix_now()),
         Err(error) => vec![format!("whether keys are outdated is not known: {error}")],
     };
     outdated.iter().for_each(|told| note(&format!("warning: {told}")));

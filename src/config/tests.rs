@@ -71,6 +71,10 @@ fn the_caches_size_is_a_number_or_a_text() {
 
 #[test]
 fn nan_and_wrong_types_are_faults() {
+    assert_eq!(
+        faults("[feedback]\nmin_probability = nan\nnear = nan\n"),
+        ["feedback.min_probability", "feedback.near"]
+    );
     assert_eq!(faults("[llm]\nprovider = \"demo\"\nmodel = 3\n"), ["llm.model"]);
     assert_eq!(faults("[server]\ndrain_timeout = \"soon\"\n"), ["server.drain_timeout"]);
     assert_eq!(faults("targets = 7\n"), ["targets"]);

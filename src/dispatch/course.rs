@@ -58,7 +58,7 @@ pub(super) struct Bounds {
     pub(super) attempt_timeout: Option<Duration>,
     /// At least 1.
     pub(super) max_attempts: u32,
-    /// Whether it may try a target whose breaker is half open though another one is well.
+    /// Whether it may try a target whose breaker is half open though another one is well, with a second call beside it.
     pub(super) may_probe: bool,
     pub(super) hedge: Option<Hedge>,
     pub(super) retry: Arc<RetryConfig>,
@@ -216,7 +216,9 @@ impl Course {
         let flight = self.flights.iter().find(|flight| flight.leg.number == leg.number)?;
         let usual = || self.candidates.get(flight.position)?.health.quantile(self.manner, 0.95);
         let wished = self.bounds.hedge.and_then(|hedge| hedge.after.or_else(usual));
-        let probed = flight.permit.is_probe.then(|| self.probe_patience(flight.position, flight.permit));
+        // One that may not probe is one nonetheless where no target is well; nothing is called beside it.
+        let probed = self.bounds.may_probe && flight.permit.is_probe;
+        let probed = probed.then(|| self.probe_patience(flight.position, flight.permit));
         leg.began.checked_add(wished.into_iter().chain(probed).min()?)
     }
 

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 
 use super::account::{Account, Observer};
 use super::attempt::{Attempt, Passed};
+use super::breaker::BreakerState;
 use super::config::DispatchConfig;
 use super::course::{Bounds, Course, Hedge, Leg};
 use super::error::Error;
@@ -52,12 +53,14 @@ pub struct Limits {
     /// whether a target has come back, if another one is well; unless nobody has tried for 10 s.
     pub max_attempts: Option<u32>,
     pub hedge: Option<Hedge>,
+    /// Whether it may try a target that might have come back though another one is well, and call that beside it.
+    pub may_probe: bool,
 }
 
 impl Limits {
     /// With the configured limit of attempts, and no hedge.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, max_attempts: None, hedge: None }
+        Self { deadline, max_attempts: None, hedge: None, may_probe: true }
     }
 }
 
@@ -104,12 +107,12 @@ impl Dispatcher {
 
     /// Nothing is called yet: see [`Dispatch::complete`] and [`Dispatch::stream`].
     pub fn begin(&self, plan: &Plan, request: Arc<ChatRequest>, limits: Limits) -> Dispatch {
-        let most = self.config().max_attempts.get();
+        let max_attempts = self.attempts(&limits);
         let bounds = Bounds {
             deadline: limits.deadline,
             attempt_timeout: None,
-            max_attempts: limits.max_attempts.map_or(most, |asked| asked.clamp(1, most)),
-            may_probe: limits.max_attempts.is_none_or(|asked| asked > 1),
+            max_attempts,
+            may_probe: limits.may_probe && limits.max_attempts.is_none_or(|asked| asked > 1),
             hedge: limits.hedge,
             retry: self.0.retry.clone(),
             input_tokens: estimate::input_tokens(&request),
@@ -117,6 +120,20 @@ impl Dispatcher {
         let course = Course::new(plan, bounds, self.0.health.clone(), now());
         let account = Account::new(course, self.0.observers.clone());
         Dispatch { parts: self.0.clone(), request, account }
+    }
+
+    /// Whether such a request might try a target of the plan that might have come back, and call another one beside it.
+    pub fn may_probe(&self, plan: &Plan, limits: &Limits) -> bool {
+        let (targets, now) = (plan.targets(), now());
+        let half_open =
+            |target: &Arc<Target>| self.0.health.of(target, now).reading(now).state == BreakerState::HalfOpen;
+        limits.may_probe && self.attempts(limits) > 1 && targets.len() > 1 && targets.iter().any(half_open)
+    }
+
+    /// Most attempts of such a request.
+    fn attempts(&self, limits: &Limits) -> u32 {
+        let most = self.config().max_attempts.get();
+        limits.max_attempts.map_or(most, |asked| asked.clamp(1, most))
     }
 
     fn config(&self) -> &DispatchConfig {

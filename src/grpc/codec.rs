@@ -1,5 +1,5 @@
-//! Protocol Buffers with small first buffers. Tonic's own codec takes 8 KiB for each side of a call, and those of an answer
-//! stay as long as its stream lasts, which brings a few words a second: a tenth of its memory.
+//! Protocol Buffers with small first buffers. Tonic's own codec takes 8 KiB for each side of a call, and those of an
+//! answer stay as long as its stream lasts, which brings a few words a second: a tenth of its memory.
 
 use std::marker::PhantomData;
 

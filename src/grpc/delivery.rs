@@ -20,8 +20,8 @@ use super::status;
 use crate::govern::Caller;
 use crate::telemetry::step;
 
-/// The events themselves end at the deadline with a status that says more than ours: they have this long for it.
-const LATE: Duration = Duration::from_millis(500);
+/// For events that themselves end at the deadline, with a status that says more than ours: they have this long for it.
+pub(super) const LATE: Duration = Duration::from_millis(500);
 
 /// Delivers streams. Clone it freely.
 #[derive(Clone)]
@@ -35,6 +35,8 @@ pub(super) struct Courier {
 pub(super) struct Terms {
     /// `None`: the caller set no deadline, and needs none.
     pub(super) until: Option<Instant>,
+    /// How long after that the events may still end by themselves.
+    pub(super) late: Duration,
     /// The stream does not outlive his key.
     pub(super) caller: Caller,
     /// Told how we ended the stream, before it is dropped.
@@ -56,7 +58,7 @@ impl Courier {
         let mut events = Box::pin(events);
         let cut_off = self.cut_off.clone();
         let delivering = async move {
-            let Terms { until, caller, ending, place: _place } = terms;
+            let Terms { until, late, caller, ending, place: _place } = terms;
             let forward = async {
                 while let Some(event) = events.next().await {
                     if sender.send(Box::new(event)).await.is_err() {
@@ -66,7 +68,7 @@ impl Courier {
             };
             let outside = async {
                 ending.set(tokio::select! {
-                    () = overdue(until) => status::deadline("the answer was on its way"),
+                    () = overdue(until, late) => status::deadline("the answer was on its way"),
                     () = cut_off.cancelled() => status::shutting_down(),
                     why = caller.ended() => status::unauthenticated(why),
                 })
@@ -86,9 +88,36 @@ impl Courier {
 }
 
 /// Never, without a deadline.
-async fn overdue(until: Option<Instant>) {
+async fn overdue(until: Option<Instant>, late: Duration) {
     match until {
-        Some(until) => tokio::time::sleep_until((until + LATE).into()).await,
+        Some(until) => tokio::time::sleep_until((until + late).into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_says_nothing_ends_when_its_time_is_over() {
+        for late in [Duration::ZERO, LATE] {
+            let courier = Courier { tasks: TaskTracker::new(), cut_off: CancellationToken::new() };
+            let until = tokio::time::Instant::now() + Duration::from_secs(1);
+            let terms = Terms {
+                until: Some(until.into_std()),
+                late,
+                caller: Caller::anyone(),
+                ending: Ending::default(),
+                place: None,
+            };
+            let mut events = Box::pin(courier.deliver(stream::pending::<Result<(), Status>>(), terms));
+            let end = events.next().await.unwrap().unwrap_err();
+            assert_eq!(end.code(), Code::DeadlineExceeded);
+            let passed = tokio::time::Instant::now() - until;
+            assert!(passed >= late && passed < late + Duration::from_millis(10), "{passed:?}");
+        }
     }
 }

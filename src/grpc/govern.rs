@@ -21,6 +21,16 @@ use crate::provider::ChatRequest;
 use crate::reference::TargetName;
 use crate::routing::Plan;
 
+/// Whether a second target may be called beside the first, so that both may have to be paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Second {
+    No,
+    /// A target may have to be probed, and nobody is to wait for it. Without the money for both no probe is made.
+    Probe,
+    /// As the request wishes.
+    Hedge,
+}
+
 /// A place among the calls under way, of all callers and of this one. Free again when it is dropped.
 pub(super) struct Place {
     _of_all: OwnedSemaphorePermit,
@@ -66,24 +76,37 @@ impl Door {
         Ok((caller, Place { _of_all: of_all, _of_caller: of_caller }))
     }
 
-    /// Takes what the completion may cost at most from the caller's limits; twice that if a second call may be made beside
-    /// the first.
+    /// Takes what the completion may cost at most from the caller's limits, for one attempt or for two. Attempts after
+    /// one that has failed are charged when they are made.
     pub(super) fn reserve(
         &self,
         caller: &Caller,
         plan: &Plan,
         chat: &ChatRequest,
-        hedged: bool,
+        second: Second,
     ) -> Result<Meter, Status> {
         let targets = plan.targets().iter().map(Arc::as_ref);
-        let mut estimate = Estimate::of(chat, targets, self.keys.config());
-        if hedged {
-            estimate = estimate.twice();
-        }
-        let reservation = self.keys.ledger().reserve(caller, estimate).map_err(|why| status::refused(&why))?;
-        let (keys, thinkers) = (self.keys.clone(), self.thinkers.clone());
-        let asked_to_think = chat.asks_to_think();
-        Ok(Meter { reservation: Some(reservation), keys, thinkers, asked_to_think, account: None })
+        let estimate = Estimate::of(chat, targets, self.keys.config());
+        let ledger = self.keys.ledger();
+        let for_two = match second {
+            Second::No | Second::Hedge => None,
+            Second::Probe => ledger.reserve_if_room(caller, estimate.twice()),
+        };
+        let covers_second = for_two.is_some() || second == Second::Hedge || !caller.is_limited();
+        let needed = if second == Second::Hedge { estimate.twice() } else { estimate };
+        let reservation = match for_two {
+            Some(reservation) => reservation,
+            None => ledger.reserve(caller, needed).map_err(|why| status::refused(&why))?,
+        };
+        Ok(Meter {
+            attempt: of_one(estimate, reservation.reserved()),
+            reservation: Some(reservation),
+            covers_second,
+            keys: self.keys.clone(),
+            thinkers: self.thinkers.clone(),
+            asked_to_think: chat.asks_to_think(),
+            account: None,
+        })
     }
 
     /// Limits an answer that nobody has limited to what is reserved for one, if the caller's tokens or money are limited.
@@ -149,6 +172,9 @@ pub(super) fn check_route(caller: &Caller, decision: &Decision) -> Result<(), St
 /// answered, failed or left. What is not known is charged as it was reserved, if anything was sent.
 pub(super) struct Meter {
     reservation: Option<Reservation>,
+    /// What was reserved for one attempt.
+    attempt: Amount,
+    covers_second: bool,
     keys: Keys,
     thinkers: Thinkers,
     asked_to_think: bool,
@@ -163,17 +189,29 @@ impl Meter {
             self.account = Some(account.clone());
         }
     }
+
+    /// Whether two calls at once are reserved for.
+    pub(super) fn covers_second(&self) -> bool {
+        self.covers_second
+    }
+}
+
+/// What one attempt takes of a reservation, which may be one for two, and which the limits may have cut.
+fn of_one(estimate: Estimate, reserved: Amount) -> Amount {
+    Amount {
+        money: estimate.money.unwrap_or_default().min(reserved.money),
+        tokens: estimate.tokens.min(reserved.tokens),
+    }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
         let (Some(reservation), Some(account)) = (self.reservation.take(), self.account.take()) else { return };
-        let reserved = reservation.reserved();
         let attempts = account.attempts();
         self.thinkers.note(&attempts);
         let config = self.keys.config();
         let rules = Rules {
-            reserved,
+            reserved: self.attempt,
             // Of an attempt whose target has none.
             price: |attempt: &Attempt| Some(config.prices(&attempt.provider, None)?.cost(attempt.usage?)),
             thinks: |attempt: &Attempt| self.asked_to_think || self.thinkers.have(&attempt.target),
@@ -291,6 +329,21 @@ mod tests {
         };
         check(std::slice::from_ref(&cut_off), 1_000, 100);
         check(&[Attempt { first_text: Some(Duration::ZERO), ..cut_off }], 7, 10);
+    }
+
+    #[test]
+    fn the_loser_of_a_hedge_counts_for_one_attempt() {
+        let estimate = Estimate { tokens: 100, money: Some(Money(1_000)) };
+        let both = estimate.twice();
+        let held = Amount { money: both.money.unwrap(), tokens: both.tokens };
+        let winner = Attempt { usage: Some(Usage::new(3, 2)), cost: Some(Money(300)), ..attempt(Outcome::Ok) };
+        let reserved = of_one(estimate, held);
+        let rules = Rules { reserved, price: |_: &Attempt| None, thinks: |_: &Attempt| false };
+        let taken = rules.taken(&[attempt(Outcome::Cancelled), winner]);
+        assert_eq!(taken, Amount { money: Money(1_300), tokens: 105 });
+        // A limit of tokens below the estimate is all that a request can take.
+        assert_eq!(of_one(estimate, Amount { tokens: 60, ..held }), Amount { money: Money(1_000), tokens: 60 });
+        assert_eq!(of_one(Estimate { money: None, ..estimate }, Amount::default()), Amount::default());
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub(super) struct Companions {
     /// Show the neighbours' texts.
     pub(super) explain: bool,
     pub(super) currency: Currency,
-    /// That it is on its way to the plan's first target, for the order by latency.
+    /// That it is on its way to the plan's first target, for the order by latency. A simplification: the first is counted
+    /// also where it is passed over, and those that are tried after it are not.
     pub(super) under_way: Option<Pending>,
 }
 

@@ -1,19 +1,21 @@
 //! KeyService: gives out keys, and takes them back. Secrets are told in the answer that makes them and nowhere else.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tonic::{Request, Response, Status};
 
 use super::convert::key_terms;
+use super::pb;
+use super::status::{self, OrStatus, from_key};
 use super::violation::{Violations, field};
-use super::{pb, status};
+use crate::calendar::unix_now;
 use crate::govern::Keys;
 use crate::govern::keys::{
     KeyError, KeyId, KeySecret, KeyStore, KeyTerms, StoredKey, VirtualKey, Words, change, create, revoke, rotate,
 };
-use crate::reference::Store;
+use crate::reference::{Store, StoreError};
 use crate::routing::RoutingConfig;
+use crate::telemetry::chain;
 
 /// What the service works with.
 pub(super) struct KeyParts {
@@ -32,21 +34,19 @@ impl KeyService {
     }
 
     /// What keys may name at present.
-    async fn words(&self) -> Result<Words, Status> {
-        Words::read(&self.0.routing, self.0.store.as_ref(), []).await.map_err(|error| status::from_store(&error))
+    async fn words(&self) -> Result<Words, StoreError> {
+        Words::read(&self.0.routing, self.0.store.as_ref(), []).await
     }
 
     fn store(&self) -> &dyn KeyStore {
         self.0.keys.store().as_ref()
     }
 
-    /// The keys with what they have spent. This server knows of the change from here on.
-    async fn told(&self, keys: Vec<VirtualKey>) -> Result<Vec<pb::Key>, Status> {
-        self.0.keys.refresh().await.map_err(|error| status::from_store(&error))?;
-        let words = self.words().await?;
+    /// The keys with what they have spent.
+    async fn told(&self, keys: Vec<VirtualKey>, words: &Words) -> Result<Vec<pb::Key>, StoreError> {
         let ids: Vec<KeyId> = keys.iter().map(|key| key.id.clone()).collect();
         let today = self.0.keys.ledger().today();
-        let totals = self.store().journal_spend(&[], &ids, today).await.map_err(|error| status::from_store(&error))?;
+        let totals = self.store().journal_spend(&[], &ids, today).await?;
         let told = keys.into_iter().zip(totals).map(|(key, spent)| {
             let unknown = words.unknown(&key.terms).into_iter().map(|(field, what)| format!("{field}: {what}"));
             pb::Key {
@@ -59,16 +59,20 @@ impl KeyService {
         Ok(told.collect())
     }
 
-    async fn one(&self, key: Result<VirtualKey, KeyError>) -> Result<pb::Key, Status> {
-        let key = key.map_err(|error| status::from_key(&error))?;
-        let told = self.told(vec![key]).await?.pop();
-        told.ok_or_else(status::nobody)
-    }
-
-    async fn with_secret(&self, made: Result<(VirtualKey, KeySecret), KeyError>) -> Answer<pb::KeyWithSecret> {
-        let (key, secret) = made.map_err(|error| status::from_key(&error))?;
-        let key = Some(self.one(Ok(key)).await?);
-        Ok(Response::new(pb::KeyWithSecret { key, secret: secret.reveal().to_owned() }))
+    /// A key after a change, which this server knows of from here on. The change has happened, and a new secret is told
+    /// this once: what cannot be read any more is left out of the answer.
+    async fn changed(&self, key: VirtualKey, words: Result<Words, StoreError>) -> pb::Key {
+        let told = async {
+            self.0.keys.refresh().await?;
+            self.told(vec![key.clone()], &words?).await
+        };
+        match told.await {
+            Ok(mut told) => told.pop().unwrap_or_else(|| key.into()),
+            Err(error) => {
+                tracing::error!(key = %key.id, error = chain(&error), "a key was changed, and cannot be told wholly");
+                key.into()
+            }
+        }
     }
 }
 
@@ -77,21 +81,25 @@ impl pb::key_service_server::KeyService for KeyService {
     async fn create_key(&self, request: Request<pb::CreateKeyRequest>) -> Answer<pb::KeyWithSecret> {
         let terms = request.into_inner().terms.ok_or_else(|| field("terms", "is missing"))?;
         let terms = key_terms(terms)?;
-        let words = self.words().await?;
-        self.with_secret(create(self.store(), &words, terms, now()).await).await
+        let words = self.words().await.or_status()?;
+        let (key, secret) = create(self.store(), &words, terms, unix_now()).await.map_err(|error| from_key(&error))?;
+        Ok(with_secret(self.changed(key, Ok(words)).await, &secret))
     }
 
     async fn list_keys(&self, _: Request<pb::ListKeysRequest>) -> Answer<pb::ListKeysResponse> {
-        let stored = self.store().list_keys().await.map_err(|error| status::from_store(&error))?;
+        let stored = self.store().list_keys().await.or_status()?;
         let keys = stored.into_iter().map(|StoredKey { key, .. }| key).collect();
-        Ok(Response::new(pb::ListKeysResponse { keys: self.told(keys).await? }))
+        let words = self.words().await.or_status()?;
+        Ok(Response::new(pb::ListKeysResponse { keys: self.told(keys, &words).await.or_status()? }))
     }
 
     async fn get_key(&self, request: Request<pb::GetKeyRequest>) -> Answer<pb::Key> {
         let id = id(&request.get_ref().id)?;
-        let stored = self.store().get_key(&id).await.map_err(|error| status::from_store(&error))?;
-        let key = stored.map(|stored| stored.key).ok_or(KeyError::Unknown(id));
-        self.one(key).await.map(Response::new)
+        let stored = self.store().get_key(&id).await.or_status()?;
+        let key = stored.map(|stored| stored.key).ok_or_else(|| from_key(&KeyError::Unknown(id)))?;
+        let words = self.words().await.or_status()?;
+        let told = self.told(vec![key], &words).await.or_status()?.pop();
+        told.map(Response::new).ok_or_else(status::nobody)
     }
 
     async fn update_key(&self, request: Request<pb::UpdateKeyRequest>) -> Answer<pb::Key> {
@@ -99,21 +107,27 @@ impl pb::key_service_server::KeyService for KeyService {
         let id = id(&request.id)?;
         let mask = Mask::new(request.mask)?;
         let terms = key_terms(request.terms.unwrap_or_default())?;
-        let words = self.words().await?;
+        let words = self.words().await.or_status()?;
         let changed = change(self.store(), &words, &id, |present| mask.apply(present, &terms)).await;
-        self.one(changed).await.map(Response::new)
+        let key = changed.map_err(|error| from_key(&error))?;
+        Ok(Response::new(self.changed(key, Ok(words)).await))
     }
 
     async fn rotate_key(&self, request: Request<pb::RotateKeyRequest>) -> Answer<pb::KeyWithSecret> {
         let id = id(&request.get_ref().id)?;
-        self.with_secret(rotate(self.store(), &id).await).await
+        let (key, secret) = rotate(self.store(), &id).await.map_err(|error| from_key(&error))?;
+        Ok(with_secret(self.changed(key, self.words().await).await, &secret))
     }
 
     async fn revoke_key(&self, request: Request<pb::RevokeKeyRequest>) -> Answer<pb::Key> {
         let id = id(&request.get_ref().id)?;
-        let revoked = revoke(self.store(), &id, now()).await;
-        self.one(revoked).await.map(Response::new)
+        let key = revoke(self.store(), &id, unix_now()).await.map_err(|error| from_key(&error))?;
+        Ok(Response::new(self.changed(key, self.words().await).await))
     }
+}
+
+fn with_secret(key: pb::Key, secret: &KeySecret) -> Response<pb::KeyWithSecret> {
+    Response::new(pb::KeyWithSecret { key: Some(key), secret: secret.reveal().to_owned() })
 }
 
 fn id(text: &str) -> Result<KeyId, Status> {
@@ -158,10 +172,4 @@ impl Mask {
     fn apply(&self, present: &mut KeyTerms, terms: &KeyTerms) {
         self.0.iter().for_each(|write| write(present, terms));
     }
-}
-
-/// Seconds since the Unix epoch.
-fn now() -> i64 {
-    let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(date.as_secs()).unwrap_or(i64::MAX)
 }

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::delivery::{Courier, Terms};
 use super::ending::Ending;
-use super::status::{self, from_build, from_store};
+use super::status::{self, OrStatus, from_build, from_store};
 use super::violation::{Violations, field, name};
 use super::{convert, deadline, pb};
 use crate::govern::Caller;
@@ -266,6 +267,7 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
         self.0.store.get_set(&set).await.or_status()?;
         let terms = Terms {
             until: deadline::of(&request),
+            late: Duration::ZERO,
             caller: request.extensions().get::<Caller>().cloned().ok_or_else(status::nobody)?,
             ending: Ending::of(request.extensions()),
             place: None,
@@ -338,17 +340,6 @@ impl pb::reference_service_server::ReferenceService for ReferenceService {
     async fn reject_proposal(&self, request: Request<pb::RejectProposalRequest>) -> Answer<pb::Proposal> {
         let pb::RejectProposalRequest { set, id, expected_revision } = request.into_inner();
         self.settle(&set, id, Settlement::Reject, expected_revision).await
-    }
-}
-
-/// A store's answer with its error as a status.
-trait OrStatus<T> {
-    fn or_status(self) -> Result<T, Status>;
-}
-
-impl<T> OrStatus<T> for crate::reference::Result<T> {
-    fn or_status(self) -> Result<T, Status> {
-        self.map_err(|error| from_store(&error))
     }
 }
 

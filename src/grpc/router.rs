@@ -10,10 +10,10 @@ use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use super::convert::{self, Classification, Routing};
-use super::delivery::{Courier, Terms};
+use super::delivery::{Courier, LATE, Terms};
 use super::ending::Ending;
 use super::errand::{Errand, add_policy, in_time};
-use super::govern::{Door, check_route};
+use super::govern::{Door, Second, check_route};
 use super::journey::{self, Journey};
 use super::record::Recording;
 use super::status::{self, from_embed};
@@ -149,9 +149,9 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<pb::RouteResponse, Status> {
         let mut request = convert::routing(request, self.limits())?;
+        recording.asked(&request.classification.prompt);
         add_policy(&mut request.classification, caller, self.0.routing.known())?;
         let Routing { classification, chat, needs } = request;
-        recording.asked(&classification.prompt);
         let decision = self.decide(caller, &classification, deadline, Purpose::Answer).await?;
         recording.decided(&decision);
         let errand = Errand { chat: &chat, policy: &classification.policy, needs, pin: None, affinity: None };
@@ -200,13 +200,20 @@ impl RouterService {
         };
         self.0.door.bound(caller, &mut ready.request.chat);
         let Ready { request, decision, plan } = ready;
-        let meter = match self.0.door.reserve(caller, &plan, &request.chat, request.hedge.is_some()) {
+        // A request without a deadline gets the configured one.
+        let until = deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout);
+        let (max_attempts, hedge) = (request.max_attempts, request.hedge);
+        let mut limits = dispatch::Limits { max_attempts, hedge, ..dispatch::Limits::until(until) };
+        let second = match hedge {
+            Some(_) => Second::Hedge,
+            None if self.0.dispatcher.may_probe(&plan, &limits) => Second::Probe,
+            None => Second::No,
+        };
+        let meter = match self.0.door.reserve(caller, &plan, &request.chat, second) {
             Ok(meter) => meter,
             Err(status) => return recording.end(Err(status)).await,
         };
-        // A request without a deadline gets the configured one.
-        let until = deadline.unwrap_or_else(|| Instant::now() + self.0.default_timeout);
-        let limits = dispatch::Limits { deadline: until, max_attempts: request.max_attempts, hedge: request.hedge };
+        limits.may_probe = meter.covers_second();
         let dispatch = self.0.dispatcher.begin(&plan, Arc::new(request.chat), limits);
         let (explain, currency) = (request.classification.explain, self.0.routing.currency().clone());
         let under_way = plan.targets().first().map(|target| self.0.routing.latencies().begin(&target.name));
@@ -223,8 +230,8 @@ impl RouterService {
         recording: &mut Recording,
     ) -> Result<Ready, Status> {
         let mut request = convert::completion(request, self.limits())?;
-        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         recording.asked(&request.classification.prompt);
+        add_policy(&mut request.classification, caller, self.0.routing.known())?;
         let decision = self.decide(caller, &request.classification, deadline, Purpose::Completion).await?;
         recording.decided(&decision);
         check_route(caller, &decision)?;
@@ -319,7 +326,7 @@ impl pb::router_service_server::RouterService for RouterService {
         let ending = Ending::of(&extensions);
         let recording = self.record(Method::CompleteStream, &caller, &metadata, ending.clone())?;
         let (journey, until) = self.prepare(&caller, request, deadline, recording).await?;
-        let terms = Terms { until: Some(until), caller: caller.clone(), ending, place: Some(place) };
+        let terms = Terms { until: Some(until), late: LATE, caller: caller.clone(), ending, place: Some(place) };
         let stream = self.0.courier.deliver(journey.stream(), terms);
         let last_words = self.0.door.last_words(&caller);
         let stream = Box::pin(stream.chain(last_words)) as Self::CompleteStreamStream;

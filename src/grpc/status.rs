@@ -67,6 +67,17 @@ pub(super) fn from_store(error: &StoreError) -> Status {
     }
 }
 
+/// A store's answer with its error as a status.
+pub(super) trait OrStatus<T> {
+    fn or_status(self) -> Result<T, Status>;
+}
+
+impl<T> OrStatus<T> for crate::reference::Result<T> {
+    fn or_status(self) -> Result<T, Status> {
+        self.map_err(|error| from_store(&error))
+    }
+}
+
 pub(super) fn from_correction(error: &CorrectionError) -> Status {
     let message = error.to_string();
     match error {

@@ -35,6 +35,7 @@ use recorder::Recorder;
 pub use recorder::RecorderParts;
 use rule::Rule;
 
+use crate::calendar::{unix_now, unix_seconds};
 use crate::classify::Decision;
 use crate::reference::{
     MAX_TEXT_BYTES, Origin, Precondition, Proposal, ProposalId, Recorded, Result as StoreResult, RouteName, SetName,
@@ -157,7 +158,7 @@ impl Learning {
             decision: id.to_string(),
             known,
             model: String::new(),
-            at: unix(SystemTime::now()),
+            at: unix_now(),
             note: correction.note,
         };
         let recorded = inner.recorder.record(&set, &correction.route, &text, origin).await;
@@ -177,7 +178,7 @@ impl Learning {
         precondition: Precondition,
     ) -> StoreResult<Proposal> {
         let store = self.0.recorder.store();
-        let settled = store.settle_proposal(set, id, settlement, precondition, unix(SystemTime::now())).await?;
+        let settled = store.settle_proposal(set, id, settlement, precondition, unix_now()).await?;
         let counter = match settlement {
             Settlement::Accept => &self.0.accepted,
             Settlement::Reject => &self.0.rejected,
@@ -249,7 +250,7 @@ impl Learning {
             decision: verdict.decision.to_string(),
             known: true,
             model: self.0.llm.clone(),
-            at: unix(verdict.at),
+            at: unix_seconds(verdict.at),
             note: String::new(),
         };
         let recorded = self.0.recorder.record(&verdict.set, &verdict.route, &verdict.text, origin).await;
@@ -277,10 +278,4 @@ impl Learning {
             remembered_bytes,
         }
     }
-}
-
-/// Seconds since the Unix epoch.
-fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

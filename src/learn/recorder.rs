@@ -7,8 +7,8 @@ use super::config::FeedbackConfig;
 use super::near::Near;
 use crate::embed::{EmbedQueue, Embedding};
 use crate::reference::{
-    Fingerprint, Origin, ProposalEdit, Recorded, ReferenceId, Result, RouteName, SetName, SnapshotCell, Source, Store,
-    StoreError,
+    Fingerprint, MAX_SETTLED, Origin, ProposalEdit, Recorded, ReferenceId, Result, RouteName, SetName, SnapshotCell,
+    Source, Store, StoreError,
 };
 
 /// Reference prompts that are looked at for one that says nearly the same.
@@ -35,7 +35,8 @@ const EMBED_WITHIN: Duration = Duration::from_secs(2);
 
 impl Recorder {
     pub(super) fn new(parts: RecorderParts, config: &FeedbackConfig) -> Self {
-        let near = Near::new(2 * config.max_open as usize, config.near);
+        // All that a store has of a set: those that were accepted must not push open ones out.
+        let near = Near::new((config.max_open + MAX_SETTLED) as usize, config.near);
         Self { parts, near, bound: config.near, most_open: config.max_open }
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use semroute_decision::Watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -11,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::accuracy::{Examination, Example};
 use super::config::AcceptConfig;
 use super::recorder::Recorder;
-use super::unix;
+use crate::calendar::unix_now;
 use crate::embed::Embedding;
 use crate::prompt::words_of;
 use crate::reference::{
@@ -93,8 +92,7 @@ impl Rule {
                 continue;
             }
             let at = Precondition::Revision(proposal.revision);
-            let now = unix(SystemTime::now());
-            match recorder.store().settle_proposal(&set.name, proposal.id, Settlement::Accept, at, now).await {
+            match recorder.store().settle_proposal(&set.name, proposal.id, Settlement::Accept, at, unix_now()).await {
                 Ok(_) => {
                     tracing::info!(set = %set.name, proposal = proposal.id, "proposal accepted into the draft by the rule");
                     accepted += 1;

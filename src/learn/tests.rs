@@ -267,6 +267,27 @@ async fn verdicts_that_are_news_are_recorded_and_near_ones_merged() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_long_ago_is_still_known() {
+    let fixture = Fixture::new(Some(FeedbackConfig { max_open: 1, ..FeedbackConfig::default() })).await;
+    let origin = |decision: &str| Origin {
+        source: Source::LlmVerdict,
+        decision: decision.to_owned(),
+        known: true,
+        model: "judge".to_owned(),
+        at: 1,
+        note: String::new(),
+    };
+    let recorder = &fixture.learning.0.recorder;
+    let record = async |text: &str| recorder.record(&set(), &route("code"), &text.into(), origin(text)).await.unwrap();
+    for text in ["w6 w6 w6 w6 w7", "w7 w7 w7 w7 w2", "w2 w2 w2 w2 w3", "w3 w3 w3 w3 w6"] {
+        let Recorded::Proposal(made) = record(text).await else { panic!("{text} is new") };
+        fixture.learning.settle(&set(), made.id, Settlement::Accept, Precondition::None).await.unwrap();
+    }
+    let near = record("w6 w6 w6 w6 w6 w7").await;
+    assert!(matches!(near, Recorded::Known(_)), "{near:?}");
+}
+
+#[tokio::test]
 async fn a_full_queue_loses_verdicts_and_says_so() {
     let fixture = Fixture::new(Some(FeedbackConfig { queue_capacity: 2, ..FeedbackConfig::default() })).await;
     for text in ["w6", "w7", "w6 w7", "w5 w7"] {

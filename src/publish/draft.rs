@@ -67,8 +67,8 @@ impl Draft {
         load::index(self.rows(model), config, watch)
     }
 
-    /// The same with a decision model, and what its fit said of the prompts that were held out, references first. `described`: what [`describe`](super::describe) makes
-    /// of [`Draft::routes`].
+    /// The same with a decision model, and what its fit said of the prompts that were held out, references first.
+    /// `described`: what [`describe`](super::describe) makes of [`Draft::routes`].
     pub fn finish_fitted(
         self,
         model: Fingerprint,

@@ -11,7 +11,7 @@ use semroute_decision::{
 
 use super::error::BuildError;
 use super::load::Apart;
-use super::report::{Expectation, FitSummary};
+use super::report::{Expectation, FitSummary, listed};
 use super::sealed;
 use crate::embed::{EmbedError, EmbedQueue, Embedding};
 use crate::index::{BuildWatch, Stopped, VectorMatrix};
@@ -44,8 +44,11 @@ pub(super) struct Fit {
     pub refused: Option<String>,
 }
 
-/// Embeds what is said of each route: a reference more for it, and all that there is for one without prompts. What cannot be
-/// embedded is left out, and logged: a version can do without.
+/// How the warning of routes begins whose descriptions the model does without.
+const UNDESCRIBED: &str = "what is said of these routes could not be embedded, and is not learned from";
+
+/// Embeds what is said of each route: a reference more for it, and all that there is for one without prompts. What
+/// cannot be embedded is left out, logged, and told in the report: a version can do without.
 pub async fn describe(queue: &EmbedQueue, routes: &[Route]) -> Result<Vec<(Route, Option<Embedding>)>, BuildError> {
     stream::iter(routes.to_vec())
         .map(|route| async move {
@@ -84,7 +87,8 @@ pub(super) fn fitted(
     let bytes = sealed::seal(&fitted.model);
     let rule = DecisionRule::new(Arc::new(fitted.model), &input.policy);
     let names: Vec<&str> = input.routes.iter().map(|(route, _)| route.name.as_str()).collect();
-    let summary = FitSummary::of(&fitted.report, &rule, &names, bytes.len(), begun.elapsed());
+    let mut summary = FitSummary::of(&fitted.report, &rule, &names, bytes.len(), begun.elapsed());
+    summary.warnings.extend(input.undescribed());
     for warning in &summary.warnings {
         tracing::warn!(set = %input.set, %warning, "the decision model");
     }
@@ -134,7 +138,10 @@ pub(super) fn refitted(
     let bytes = sealed::seal(&model);
     let rule = DecisionRule::new(Arc::new(model), &input.policy);
     let (expected, seconds) = (Expectation::of(&rule), begun.elapsed().as_secs_f64());
-    let summary = FitSummary { expected, bytes: bytes.len() as u64, seconds, ..summary };
+    let mut summary = FitSummary { expected, bytes: bytes.len() as u64, seconds, ..summary };
+    // What was found then holds for the model before; this is of the one that is built now.
+    summary.warnings.retain(|warning| !warning.starts_with(UNDESCRIBED));
+    summary.warnings.extend(input.undescribed());
     Ok(Some(Fit { rule: Some(rule), bytes, summary: Some(summary), held_out: Vec::new(), refused: None }))
 }
 
@@ -161,6 +168,12 @@ pub(super) fn restored(version: &SetVersion, bytes: &[u8], dimension: usize) -> 
 }
 
 impl FitInput {
+    fn undescribed(&self) -> Option<String> {
+        let without = self.routes.iter().filter(|(_, embedding)| embedding.is_none());
+        let names: Vec<&str> = without.map(|(route, _)| route.name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("{UNDESCRIBED}: {}", listed(&names)))
+    }
+
     /// Puts the training set together and has something fitted to it.
     fn training<T>(
         &self,
@@ -215,5 +228,25 @@ struct Looking<'a>(&'a BuildWatch);
 impl Watch for Looking<'_> {
     fn cancelled(&self) -> bool {
         self.0.is_stopped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::RouteName;
+
+    #[test]
+    fn routes_whose_descriptions_are_not_learned_from_are_told() {
+        let input = |described: [bool; 3]| {
+            let routes = ["a", "b", "c"].into_iter().zip(described).map(|(name, described)| {
+                let embedding = described.then(|| Embedding::normalised(vec![1.0, 0.0]).unwrap());
+                (Route::named(RouteName::new(name).unwrap()), embedding)
+            });
+            let (set, policy) = ("s".to_owned(), SetPolicy::default());
+            FitInput { set, policy, routes: routes.collect(), apart: Vec::new() }
+        };
+        assert_eq!(input([true; 3]).undescribed(), None);
+        assert_eq!(input([true, false, false]).undescribed(), Some(format!("{UNDESCRIBED}: b, c")));
     }
 }

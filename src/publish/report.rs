@@ -142,15 +142,18 @@ impl Expectation {
     }
 }
 
+/// The first of them.
+pub(super) fn listed(names: &[&str]) -> String {
+    let more = (names.len() > MAX_ROUTES_NAMED).then_some("...");
+    let words: Vec<&str> = names.iter().take(MAX_ROUTES_NAMED).copied().chain(more).collect();
+    words.join(", ")
+}
+
 /// With the names of routes, of which the fit knows the places only.
 fn in_words(warning: &Warning, names: &[&str]) -> String {
     let listed = |routes: &[u32]| {
-        let mut words: Vec<&str> =
-            routes.iter().take(MAX_ROUTES_NAMED).filter_map(|route| names.get(*route as usize)).copied().collect();
-        if routes.len() > MAX_ROUTES_NAMED {
-            words.push("...");
-        }
-        words.join(", ")
+        let named: Vec<&str> = routes.iter().filter_map(|route| names.get(*route as usize)).copied().collect();
+        self::listed(&named)
     };
     match warning {
         Warning::OnePrompt { routes } | Warning::NoPrompt { routes } => format!("{warning}: {}", listed(routes)),

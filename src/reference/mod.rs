@@ -17,8 +17,8 @@ pub(crate) use files::{Lines, object};
 pub use name::{MAX_NAME_BYTES, NameError, ReferenceId, RouteName, SetName, TargetName};
 pub use policy::{CostPolicy, Fallback, SetPolicy};
 pub use proposal::{
-    MAX_NOTE_BYTES, MAX_ORIGINS, Origin, Proposal, ProposalEdit, ProposalFilter, ProposalId, ProposalState,
-    ProposalVector, Recorded, Settlement, Source, likeness,
+    MAX_NOTE_BYTES, MAX_ORIGINS, MAX_SETTLED, Origin, Proposal, ProposalEdit, ProposalFilter, ProposalId,
+    ProposalState, ProposalVector, Recorded, Settlement, Source, likeness,
 };
 pub use rule::DecisionRule;
 pub use snapshot::{Neighbour, Reference, RouteIndex, Snapshot, SnapshotCell, SnapshotId};

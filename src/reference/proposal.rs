@@ -14,6 +14,9 @@ pub const MAX_NOTE_BYTES: usize = 1_024;
 /// Origins that are kept of a proposal. Nobody needs to know that a hundred and one agreed.
 pub const MAX_ORIGINS: u32 = 100;
 
+/// Settled proposals that are remembered of a set, so that what was rejected is not proposed again.
+pub const MAX_SETTLED: u32 = 10_000;
+
 /// What became of a proposal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProposalState {

@@ -169,7 +169,7 @@ pub trait Store: Send + Sync + 'static {
     /// Accepts a proposal, which writes its prompt into the draft (a reference prompt with the very text gets the route),
     /// or rejects it; in one transaction, at `at` (seconds since the Unix epoch). The precondition speaks of the
     /// proposal's revision. What has happened already happens no second time and is no error; a rejected proposal may
-    /// be accepted, an accepted one not be rejected (`ProposalClosed`). The newest 10,000 that are settled are kept.
+    /// be accepted, an accepted one not be rejected (`ProposalClosed`). The newest [`MAX_SETTLED`](super::MAX_SETTLED) are kept.
     async fn settle_proposal(
         &self,
         set: &SetName,
@@ -178,7 +178,8 @@ pub trait Store: Send + Sync + 'static {
         precondition: Precondition,
         at: i64,
     ) -> Result<Proposal>;
-    /// The open and accepted proposals that have a vector of the model, in the order of their ids, from the one after `after`.
+    /// The open and accepted proposals that have a vector of the model, in the order of their ids, from the one after
+    /// `after`.
     async fn proposal_vectors(
         &self,
         set: &SetName,

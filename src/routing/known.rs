@@ -29,9 +29,7 @@ impl Known {
 
     /// Everything that is wrong with a policy: field and fault.
     pub fn faults(&self, policy: &DataPolicy) -> Vec<(String, String)> {
-        let mut faults = self.unknown(policy);
-        faults.extend(policy.faults());
-        faults
+        self.strange(policy).iter().map(Strange::fault).chain(policy.faults()).collect()
     }
 
     /// What a policy denies and nobody knows: it would forbid nothing, where all else that is not known allows nothing.
@@ -39,8 +37,8 @@ impl Known {
         policy.denied_providers.iter().find(|provider| !self.providers.contains(*provider)).map(String::as_str)
     }
 
-    /// The words of a policy that nothing bears: field and fault.
-    pub fn unknown(&self, policy: &DataPolicy) -> Vec<(String, String)> {
+    /// The words of a policy that nothing bears.
+    pub(crate) fn strange(&self, policy: &DataPolicy) -> Vec<Strange> {
         let none = BTreeSet::new();
         let words = [
             ("allowed_regions", "region", policy.allowed_regions.as_ref().unwrap_or(&none), &self.regions),
@@ -48,17 +46,51 @@ impl Known {
             ("allowed_providers", "provider", policy.allowed_providers.as_ref().unwrap_or(&none), &self.providers),
             ("denied_providers", "provider", &policy.denied_providers, &self.providers),
         ];
-        let unknown = words
-            .into_iter()
-            .filter_map(|(field, kind, named, known)| Some((field.to_owned(), self::unknown(kind, named, known)?)));
-        unknown.collect()
+        let strange =
+            words.into_iter().filter_map(|(field, kind, named, known)| Strange::find(field, kind, named, known));
+        strange.collect()
     }
 }
 
-/// What is told of words that are not among the known ones, if there are any. `kind`: what the words name.
-pub(crate) fn unknown(kind: &str, named: &BTreeSet<String>, known: &BTreeSet<String>) -> Option<String> {
-    let strange = named - known;
-    (!strange.is_empty()).then(|| format!("{} is no known {kind}; known: {}", told(&strange), told(known)))
+/// The words of one field that nothing bears.
+#[derive(Debug, Clone)]
+pub(crate) struct Strange {
+    field: String,
+    /// What the words name.
+    kind: &'static str,
+    words: BTreeSet<String>,
+    known: BTreeSet<String>,
+}
+
+impl Strange {
+    pub(crate) fn find(
+        field: impl Into<String>,
+        kind: &'static str,
+        named: &BTreeSet<String>,
+        known: &BTreeSet<String>,
+    ) -> Option<Self> {
+        let words = named - known;
+        (!words.is_empty()).then(|| Self { field: field.into(), kind, words, known: known.clone() })
+    }
+
+    /// As a field of another one.
+    pub(crate) fn below(self, field: &str) -> Self {
+        Self { field: format!("{field}.{}", self.field), ..self }
+    }
+
+    /// Without those that stood in the field before.
+    pub(crate) fn added_to(mut self, before: &[Self]) -> Option<Self> {
+        for known in before.iter().filter(|before| before.field == self.field) {
+            self.words.retain(|word| !known.words.contains(word));
+        }
+        (!self.words.is_empty()).then_some(self)
+    }
+
+    /// Field and fault.
+    pub(crate) fn fault(&self) -> (String, String) {
+        let Self { field, kind, words, known } = self;
+        (field.clone(), format!("{} is no known {kind}; known: {}", told(words), told(known)))
+    }
 }
 
 fn told(words: &BTreeSet<String>) -> String {

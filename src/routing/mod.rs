@@ -21,7 +21,7 @@ mod tokens;
 pub use asked::Asked;
 pub use config::{RouteConfig, RoutingConfig, SetConfig, TargetConfig};
 pub use known::Known;
-pub(crate) use known::unknown;
+pub(crate) use known::Strange;
 pub use order::{Latencies, Order, Pending};
 pub use plan::{Plan, Refusal};
 pub use policy::DataPolicy;

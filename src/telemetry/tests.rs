@@ -93,6 +93,18 @@ fn ids_that_are_too_long_or_not_text_are_left_out() {
 }
 
 #[test]
+fn of_what_aws_says_only_errors_are_logged_whatever_is_configured() {
+    for level in ["trace", "info,aws_x=trace", "aws_x::http=trace"] {
+        let text = logged(level, LogFormat::Text, false, || {
+            tracing::trace!(target: "aws_x::http", "an answer");
+            warn!(target: "aws_x::http", "an answer");
+            tracing::error!(target: "aws_x::http", "no connection");
+        });
+        assert!(text.contains("no connection") && !text.contains("an answer"), "{level}: {text}");
+    }
+}
+
+#[test]
 fn providers_are_told_the_trace_only_where_it_is_configured() {
     let check = |propagate: bool| {
         let endpoint = Some("http://127.0.0.1:1".to_owned());

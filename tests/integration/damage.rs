@@ -23,7 +23,7 @@ use crate::server::{MODEL, Setup, models_dir, set_name};
 const TOLD_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs statements on a database behind the store's back.
-async fn execute(path: &Path, statements: &str) {
+pub(crate) async fn execute(path: &Path, statements: &str) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true).foreign_keys(false);
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.unwrap();

@@ -21,10 +21,10 @@ use crate::server::{Setup, TestServer, complete_request, prompt_edit, route_requ
 const MATHS: &str = "what is 7 times 8?";
 
 /// A token of input costs nothing and one of output a unit; at most 10 of them a request.
-const PRICED: &str =
+pub(crate) const PRICED: &str =
     "[auth]\nmode = 'required'\nassumed_output_tokens = 10\nassumed_prices = { input = 0, output = 1000000 }\n";
 
-fn routing() -> KeyTerms {
+pub(crate) fn routing() -> KeyTerms {
     KeyTerms { name: "k".to_owned(), may_route: true, ..KeyTerms::default() }
 }
 
@@ -33,7 +33,7 @@ fn with_role(role: Role) -> KeyTerms {
 }
 
 /// A key that the server knows.
-async fn key(server: &TestServer, terms: KeyTerms) -> (pb::Key, String) {
+pub(crate) async fn key(server: &TestServer, terms: KeyTerms) -> (pb::Key, String) {
     let keys: &Keys = &server.app.keys;
     let words = Words::read(&server.app.config.routing(), server.app.store.as_ref(), []).await.unwrap();
     let (key, secret) = create(keys.store().as_ref(), &words, terms, 1).await.unwrap();
@@ -42,7 +42,7 @@ async fn key(server: &TestServer, terms: KeyTerms) -> (pb::Key, String) {
 }
 
 #[derive(Clone)]
-struct Sending(String);
+pub(crate) struct Sending(String);
 
 impl tonic::service::Interceptor for Sending {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -51,9 +51,12 @@ impl tonic::service::Interceptor for Sending {
     }
 }
 
-type Channelled = InterceptedService<Channel, Sending>;
+pub(crate) type Channelled = InterceptedService<Channel, Sending>;
 
-async fn router(server: &TestServer, key: &str) -> pb::router_service_client::RouterServiceClient<Channelled> {
+pub(crate) async fn router(
+    server: &TestServer,
+    key: &str,
+) -> pb::router_service_client::RouterServiceClient<Channelled> {
     let sending = Sending(key.to_owned());
     pb::router_service_client::RouterServiceClient::with_interceptor(server.channel().await, sending)
 }
@@ -359,4 +362,21 @@ async fn an_export_ends_with_its_key() {
         }
     };
     is_fault(&ended, Code::Unauthenticated, "REVOKED_KEY");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_secret_is_told_whatever_can_be_read_after_it_was_made() {
+    let server = Setup::toml("auth.mode = 'required'").start().await;
+    let (_, operator) = key(&server, with_role(Role::Admin)).await;
+    let (made, _) = key(&server, routing()).await;
+    let mut keys = admin(&server, &operator).await;
+    crate::damage::execute(&server.app.config.store_path(), "UPDATE sets SET policy = 'damaged'").await;
+    is_fault(&keys.list_keys(pb::ListKeysRequest {}).await.unwrap_err(), Code::DataLoss, "STORE_DAMAGED");
+    let rotated = keys.rotate_key(pb::RotateKeyRequest { id: made.id.clone() }).await.unwrap().into_inner();
+    let told = rotated.key.unwrap();
+    assert_eq!((&told.id, told.revision, told.spent_today), (&made.id, 2, None));
+    router(&server, &rotated.secret).await.route(route_request(MATHS)).await.unwrap();
+    let revoked = keys.revoke_key(pb::RevokeKeyRequest { id: made.id }).await.unwrap().into_inner();
+    assert!(revoked.revoked_at.is_some());
 }

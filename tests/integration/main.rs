@@ -41,10 +41,13 @@ mod llm;
 mod load;
 mod long;
 mod managing;
+mod paying;
 mod publishing;
 mod python;
 #[cfg(unix)]
 mod recording;
+#[cfg(unix)]
+mod recording_kills;
 mod reflection;
 #[cfg(unix)]
 mod replaying;
@@ -52,6 +55,7 @@ mod routing;
 mod rules;
 mod shutdown;
 mod streaming;
+mod swapping;
 #[cfg(unix)]
 mod tls;
 mod tools;

@@ -1,9 +1,6 @@
-//! From the draft to what is served: Publish and reindex, here and by other processes, Rollback, and what is answered
-//! meanwhile.
+//! From the draft to what is served: Publish and reindex, here and by other processes, and Rollback.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use semroute::grpc::pb;
@@ -16,7 +13,7 @@ use tonic::{Code, Status};
 use crate::expect::{LIVE_WITHIN, eventually, refused, stale};
 use crate::server::{Setup, TestServer, route_request, set_name};
 
-const SET: &str = "small";
+pub(crate) const SET: &str = "small";
 
 /// Enough for a build of a few texts on a machine that does much else.
 const BUILT_WITHIN: Duration = Duration::from_secs(60);
@@ -26,7 +23,7 @@ async fn slow_server() -> TestServer {
     Setup::toml("[embedding]\nworkers = 1\n").start().await
 }
 
-async fn write(server: &TestServer, prompts: &[(&str, &str, &str)]) {
+pub(crate) async fn write(server: &TestServer, prompts: &[(&str, &str, &str)]) {
     let prompts = prompts.iter().map(|(id, route, text)| pb::ReferencePromptWrite {
         prompt: Some(pb::ReferencePrompt {
             id: (*id).to_owned(),
@@ -40,7 +37,7 @@ async fn write(server: &TestServer, prompts: &[(&str, &str, &str)]) {
     server.references().await.upsert_reference_prompts(request).await.unwrap();
 }
 
-async fn publish(server: &TestServer) -> Result<pb::PublishResponse, Status> {
+pub(crate) async fn publish(server: &TestServer) -> Result<pb::PublishResponse, Status> {
     let request = pb::PublishRequest { set: SET.to_owned(), expected_revision: None };
     server.references().await.publish(request).await.map(tonic::Response::into_inner)
 }
@@ -55,7 +52,7 @@ async fn versions(server: &TestServer) -> Vec<pb::SetVersion> {
 }
 
 /// The version that answers.
-async fn served(server: &TestServer) -> Result<u64, Status> {
+pub(crate) async fn served(server: &TestServer) -> Result<u64, Status> {
     let response = server.router().await.route(route_request("how long do I boil an egg")).await?.into_inner();
     Ok(response.decision.unwrap().versions.unwrap().set_version)
 }
@@ -97,92 +94,6 @@ async fn elsewhere(server: &TestServer, model: Option<&str>) -> (Arc<dyn Store>,
     let (queue, index) = (embedding.queue.clone(), IndexConfig::default());
     let builder = Builder::new(Arc::clone(&store), queue, model, dimension, index, folder);
     (store, builder)
-}
-
-/// What an answer said of itself.
-struct Said {
-    version: u64,
-    /// The numbers at the ends of the names of its route, of its neighbours' routes and of all that it weighed.
-    generations: BTreeSet<String>,
-}
-
-/// Asks until it is told to stop; every call must be answered.
-async fn ask(
-    mut router: pb::router_service_client::RouterServiceClient<tonic::transport::Channel>,
-    stop: Arc<AtomicBool>,
-) -> Vec<Said> {
-    let mut said = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let mut request = route_request(["how do I bake bread", "what is 3 plus 4"][said.len() % 2]);
-        request.options = Some(pb::RouteOptions { explain: true, ..pb::RouteOptions::default() });
-        let decision = router.route(request).await.unwrap().into_inner().decision.unwrap();
-        let routes = std::iter::once(&decision.route)
-            .chain(decision.neighbours.iter().map(|neighbour| &neighbour.route))
-            .chain(decision.alternatives.iter().map(|score| &score.route));
-        let generations = routes.map(|route| route.rsplit('-').next().unwrap().to_owned()).collect();
-        said.push(Said { version: decision.versions.unwrap().set_version, generations });
-    }
-    said
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_answer_is_lost_or_mixed_while_versions_change() {
-    let server = Setup::default().start().await;
-    let mut references = server.references().await;
-    // The same texts, each time under routes of another name: embedded once, and an answer that mixes versions shows.
-    let mut generation_of = BTreeMap::from([(1, "0".to_owned())]);
-    let texts = ["how do I bake a loaf", "what goes into a curry", "what is 2 plus 2", "divide 12 by 4"];
-    let mut asking = Vec::new();
-    let stop = Arc::new(AtomicBool::new(false));
-    for generation in 1..=5 {
-        let names = [format!("cooking-{generation}"), format!("maths-{generation}")];
-        for name in &names {
-            let route = Some(pb::Route { name: name.clone(), ..pb::Route::default() });
-            let request = pb::UpsertRouteRequest { set: SET.to_owned(), route, expected_revision: None };
-            references.upsert_route(request).await.unwrap();
-        }
-        let prompts: Vec<(&str, &str, &str)> =
-            texts.iter().enumerate().map(|(at, text)| (*text, names[at / 2].as_str(), *text)).collect();
-        write(&server, &prompts).await;
-        for route in
-            references.list_routes(pb::ListRoutesRequest { set: SET.to_owned() }).await.unwrap().into_inner().routes
-        {
-            if !names.contains(&route.name) {
-                let request = pb::DeleteRouteRequest {
-                    set: SET.to_owned(),
-                    name: route.name,
-                    with_prompts: true,
-                    expected_revision: None,
-                };
-                references.delete_route(request).await.unwrap();
-            }
-        }
-        let published = publish(&server).await.unwrap().set.unwrap().published_version;
-        generation_of.insert(published, generation.to_string());
-        // Live when Publish returns, and not taken back by somebody who read the store before.
-        assert_eq!(served(&server).await.unwrap(), published);
-        if asking.is_empty() {
-            for _ in 0..2 {
-                asking.push(tokio::spawn(ask(server.router().await, Arc::clone(&stop))));
-            }
-        }
-    }
-    stop.store(true, Ordering::Relaxed);
-    let mut answers = 0;
-    for task in asking {
-        let said = task.await.unwrap();
-        answers += said.len();
-        assert!(said.windows(2).all(|pair| pair[0].version <= pair[1].version), "a version came back");
-        for said in said {
-            assert_eq!(
-                said.generations,
-                BTreeSet::from([generation_of[&said.version].clone()]),
-                "version {}",
-                said.version
-            );
-        }
-    }
-    assert!(answers >= 4, "{answers} answers say little");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,6 @@ use tokio_stream::StreamExt;
 use tonic::Status;
 use tonic::transport::Channel;
 
-/// The client with what the tests ask of it over and over.
 pub(crate) struct References(pub(crate) ReferenceServiceClient<Channel>);
 
 impl References {

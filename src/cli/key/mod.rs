@@ -4,7 +4,6 @@ mod terms;
 mod told;
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 
@@ -14,7 +13,7 @@ use self::told::{Told, as_json, as_table};
 use super::progress::note;
 use super::{CommandError, Exit, print};
 use crate::app::set_folders;
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, unix_now};
 use crate::config::Config;
 use crate::govern::AuthMode;
 use crate::govern::keys::{
@@ -97,11 +96,11 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
     match command {
         KeyCommand::Create { terms, json } => {
             let mut new = KeyTerms::default();
-            terms.apply(&mut new, now());
+            terms.apply(&mut new, unix_now());
             // A key without a role is there to send prompts.
             new.may_route = terms.may_route.unwrap_or(new.role.is_none());
             let words = words(store, config).await?;
-            reveal(&create(store, &words, new, now()).await?, json)?;
+            reveal(&create(store, &words, new, unix_now()).await?, json)?;
             if config.auth.mode == AuthMode::Off {
                 note("Keys are not asked for at present: set auth.mode = \"required\" in the configuration.");
             }
@@ -109,9 +108,9 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
         KeyCommand::List { all, json } => {
             let stored = store.list_keys().await?;
             let keys: Vec<VirtualKey> = stored.into_iter().map(|StoredKey { key, .. }| key).collect();
-            let keys: Vec<VirtualKey> = keys.into_iter().filter(|key| all || !has_ended(key, now())).collect();
+            let keys: Vec<VirtualKey> = keys.into_iter().filter(|key| all || !has_ended(key, unix_now())).collect();
             let told = told(store, &words(store, config).await?, keys).await?;
-            print(&if json { as_json(&told).to_string() } else { as_table(&told, now()) })?;
+            print(&if json { as_json(&told).to_string() } else { as_table(&told, unix_now()) })?;
         }
         KeyCommand::Show { id } => {
             let id = KeyId::new(&id)?;
@@ -121,7 +120,7 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
         KeyCommand::Update { id, terms, unset } => {
             let edit = |present: &mut KeyTerms| {
                 unset.iter().for_each(|what| what.apply(present));
-                terms.apply(present, now());
+                terms.apply(present, unix_now());
             };
             let words = words(store, config).await?;
             let changed = change(store, &words, &KeyId::new(&id)?, edit).await?;
@@ -129,7 +128,7 @@ async fn execute(command: KeyCommand, store: &SqliteStore, config: &Config) -> R
         }
         KeyCommand::Rotate { id, json } => reveal(&rotate(store, &KeyId::new(&id)?).await?, json)?,
         KeyCommand::Revoke { id } => {
-            let key = revoke(store, &KeyId::new(&id)?, now()).await?;
+            let key = revoke(store, &KeyId::new(&id)?, unix_now()).await?;
             note(&format!("Key {} ({}) is revoked", key.id, key.terms.name));
         }
     }
@@ -175,12 +174,6 @@ async fn words(store: &SqliteStore, config: &Config) -> Result<Words, CommandErr
         }
     }
     Ok(Words::read(&config.routing(), store, to_come).await?)
-}
-
-/// Seconds since the Unix epoch.
-pub(super) fn now() -> i64 {
-    let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(date.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

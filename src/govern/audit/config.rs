@@ -111,6 +111,11 @@ impl AuditConfig {
         key.ok_or_else(missing).map(Some)
     }
 
+    /// Whether so many entries that wait take half of the room.
+    pub(super) fn is_half_full(&self, waiting: usize) -> bool {
+        waiting.saturating_mul(2) >= self.queue
+    }
+
     /// Everything that is wrong: field and fault.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();

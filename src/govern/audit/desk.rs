@@ -24,9 +24,9 @@ const MAX_BATCH: usize = 1_024;
 /// A failing log is tried again, and the disk waited for, so often.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Entries that nobody waits for are gathered for so long: a thread that is woken for each of them takes as much of the
-/// processor as a third of the request itself, just when its answer is on its way out.
-const GATHERING: Duration = Duration::from_millis(10);
+/// Entries that nobody waits for are gathered for so long, or until half of the room is taken: waking a thread for each of
+/// them would take the processor away just when the answer is on its way out.
+pub(super) const GATHERING: Duration = Duration::from_millis(10);
 
 /// What was lost is told so often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -106,6 +106,7 @@ pub(super) struct Desk {
     pub(super) writer: Option<Writer>,
     pub(super) orders: Receiver<Order>,
     pub(super) health: Arc<Health>,
+    pub(super) gathering: Duration,
     /// Of those lost, so many stand in a note of the log.
     noted: u64,
     noted_at: Option<Instant>,
@@ -122,8 +123,20 @@ impl Desk {
         orders: Receiver<Order>,
         health: Arc<Health>,
     ) -> Self {
-        let (noted, told, synced_at) = (0, 0, Instant::now());
-        Self { dir, config, mac, writer: None, orders, health, noted, noted_at: None, told, told_at: None, synced_at }
+        Self {
+            dir,
+            config,
+            mac,
+            writer: None,
+            orders,
+            health,
+            gathering: GATHERING,
+            noted: 0,
+            noted_at: None,
+            told: 0,
+            told_at: None,
+            synced_at: Instant::now(),
+        }
     }
 
     pub(super) fn open(&mut self) -> Result<(), LogError> {
@@ -156,8 +169,10 @@ impl Desk {
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         };
-        if matches!(next, Some(Order::Write { done: None, .. })) {
-            std::thread::sleep(GATHERING);
+        // Whoever takes half of the room, or more, wakes us up: what he has sent by then is seen here, or ends the pause.
+        let waiting = self.orders.len() + 1;
+        if matches!(next, Some(Order::Write { done: None, .. })) && !self.config.is_half_full(waiting) {
+            std::thread::park_timeout(self.gathering);
         }
         while let Some(order) = next {
             match order {

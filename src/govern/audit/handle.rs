@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::config::{AuditConfig, Policy, Recorded};
-use super::desk::{Confirmation, Desk, Health, Order};
+use super::desk::{Confirmation, Desk, GATHERING, Health, Order};
 use super::entry::{Entry, Method};
 use super::error::{AuditError, LogError};
 use super::head::MacKey;
@@ -31,6 +31,8 @@ struct Shared {
     orders: Sender<Order>,
     permits: Arc<Semaphore>,
     health: Arc<Health>,
+    /// The one that writes.
+    desk: Thread,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -65,6 +67,16 @@ impl Audit {
     /// With the policy `required`, a log that cannot be opened. With `best_effort` that is logged and tried again every
     /// second.
     pub fn start(config: AuditConfig, data_dir: &Path, mac: Option<MacKey>) -> Result<Self, LogError> {
+        Self::start_gathering(config, data_dir, mac, GATHERING)
+    }
+
+    /// `gathering`: how long the thread lets entries come together that nobody waits for.
+    pub(super) fn start_gathering(
+        config: AuditConfig,
+        data_dir: &Path,
+        mac: Option<MacKey>,
+        gathering: Duration,
+    ) -> Result<Self, LogError> {
         if config.policy == Policy::Off {
             return Ok(Self::off());
         }
@@ -72,6 +84,7 @@ impl Audit {
         let health = Arc::new(Health::new());
         let (orders, taken) = crossbeam_channel::unbounded();
         let mut desk = Desk::new(config.folder(data_dir), config.clone(), mac, taken, Arc::clone(&health));
+        desk.gathering = gathering;
         match desk.open() {
             Ok(()) => {}
             Err(error) if config.policy == Policy::Required => return Err(error),
@@ -83,8 +96,8 @@ impl Audit {
         let thread = std::thread::Builder::new().name("audit".to_owned());
         let thread = thread.spawn(move || desk.run()).map_err(LogError::Thread)?;
         let permits = Arc::new(Semaphore::new(config.queue));
-        let thread = Mutex::new(Some(thread));
-        Ok(Self(Some(Arc::new(Shared { config, key, orders, permits, health, thread }))))
+        let (desk, thread) = (thread.thread().clone(), Mutex::new(Some(thread)));
+        Ok(Self(Some(Arc::new(Shared { config, key, orders, permits, health, desk, thread }))))
     }
 
     /// Whether requests of this kind are recorded.
@@ -143,7 +156,7 @@ impl Audit {
         AuditStats {
             written: shared.health.written.load(Ordering::Relaxed),
             lost: shared.health.lost.load(Ordering::Relaxed),
-            waiting: shared.config.queue.saturating_sub(shared.permits.available_permits()) as u64,
+            waiting: shared.waiting() as u64,
             is_failing: shared.health.failing().is_some(),
         }
     }
@@ -246,6 +259,15 @@ impl Shared {
     }
 
     fn order(&self, entry: Box<Entry>, done: Option<Confirmation>, permit: OwnedSemaphorePermit) -> bool {
-        self.orders.send(Order::Write { entry, done, permit }).is_ok()
+        let sent = self.orders.send(Order::Write { entry, done, permit }).is_ok();
+        if self.config.is_half_full(self.waiting()) {
+            self.desk.unpark();
+        }
+        sent
+    }
+
+    /// Entries that are not written yet.
+    fn waiting(&self) -> usize {
+        self.config.queue.saturating_sub(self.permits.available_permits())
     }
 }

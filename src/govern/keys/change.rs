@@ -45,9 +45,9 @@ pub async fn change(
     edit: impl Fn(&mut KeyTerms) + Send + Sync,
 ) -> Result<VirtualKey> {
     replace(store, id, |stored| {
-        let before = words.unknown(&stored.key.terms);
+        let before = stored.key.terms.clone();
         edit(&mut stored.key.terms);
-        let added = words.unknown(&stored.key.terms).into_iter().filter(|fault| !before.contains(fault));
+        let added = words.added(&before, &stored.key.terms);
         check(stored.key.terms.faults().into_iter().chain(added))
     })
     .await

@@ -1,7 +1,7 @@
 //! The keys that this server knows, kept equal to those in the store, whoever changes them there.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::secret::KeyId;
 use super::store::{KeyStamp, KeyStore};
 use super::table::Table;
+use crate::calendar::unix_now;
 use crate::reach::Reach;
 use crate::reference::StoreError;
 
@@ -61,7 +62,7 @@ impl Keys {
         match self.0.config.mode {
             AuthMode::Off => Ok(Caller::anyone()),
             AuthMode::Required => {
-                let found = bearer(authorization).and_then(|key| self.0.table.load().find(key, unix_seconds()));
+                let found = bearer(authorization).and_then(|key| self.0.table.load().find(key, unix_now()));
                 found.inspect_err(|why| self.0.ledger.counts().unauthenticated(*why))
             }
         }
@@ -71,7 +72,7 @@ impl Keys {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let renewed = self.renew().await;
         // Keys expire while the store is out of reach, too.
-        self.0.table.load().end_overdue(unix_seconds());
+        self.0.table.load().end_overdue(unix_now());
         renewed
     }
 
@@ -129,12 +130,6 @@ impl Keys {
     fn lock(&self) -> std::sync::MutexGuard<'_, KeyStamp> {
         self.0.stamp.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// By the system's clock: that is the one that an operator had in mind when he said when a key expires.
-fn unix_seconds() -> i64 {
-    let date = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(date.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The key out of `Bearer <key>`; the scheme may be written in any case, <https://www.rfc-editor.org/rfc/rfc9110#section-11.1>.

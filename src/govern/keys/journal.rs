@@ -1,6 +1,7 @@
 //! Writes to the store what keys spend, beside the requests: each second, and at once where a block is used up. Reads
-//! there each second what other servers spend: until then they can go over a budget together, by what the others have let
-//! through meanwhile. Within one server no budget is overdrawn.
+//! there each second what other servers spend: until then they can go over a budget together, by what the others have
+//! let through meanwhile. One server alone overdraws a budget only by what its requests under way cost above what was
+//! reserved for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Blocks are not written faster than this.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Writes until `stop`, and once more then. While the store cannot be written to the limits hold all the same, from memory.
+/// Writes until `stop`, and once more then. While the store cannot be written to the limits hold all the same, from
+/// memory.
 pub async fn follow_key_spend(keys: Keys, stop: CancellationToken) {
     let mut reach = Reach::new("what keys spend cannot be saved", "what keys spend is saved again");
     // Comes however often blocks are asked for in between.
@@ -45,7 +47,7 @@ pub async fn follow_key_spend(keys: Keys, stop: CancellationToken) {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
     Regular,
     Block,
     Last,
@@ -57,7 +59,7 @@ async fn woken(keys: &Keys) {
 }
 
 impl Keys {
-    async fn journal(&self, round: Round) -> Result<(), StoreError> {
+    pub(super) async fn journal(&self, round: Round) -> Result<(), StoreError> {
         self.save_spend().await?;
         match round {
             Round::Block => Ok(()),

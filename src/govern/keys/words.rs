@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::key::KeyTerms;
 use crate::reference::{RouteName, SetName, Store, StoreError};
-use crate::routing::{Known, RoutingConfig, SetConfig, unknown};
+use crate::routing::{Known, RoutingConfig, SetConfig, Strange};
 
 #[derive(Debug, Clone, Default)]
 pub struct Words {
@@ -28,8 +28,9 @@ impl Words {
             words.sets.entry(set).or_default().extend(routes);
         }
         for set in store.list_sets().await? {
-            let routes = store.list_routes(&set.name).await?.into_iter().map(|route| route.name);
-            words.sets.entry(set.name).or_default().extend(routes);
+            if let Some(routes) = routes_of(store, &set.name).await? {
+                words.sets.entry(set.name).or_default().extend(routes);
+            }
         }
         Ok(words)
     }
@@ -43,23 +44,51 @@ impl Words {
 
     /// What in the terms nothing bears: field and fault.
     pub fn unknown(&self, terms: &KeyTerms) -> Vec<(String, String)> {
-        let mut faults = Vec::new();
+        self.strange(terms).iter().map(Strange::fault).collect()
+    }
+
+    /// What in the terms nothing bears and did not stand in the same field before: field and fault.
+    pub(super) fn added(&self, before: &KeyTerms, after: &KeyTerms) -> Vec<(String, String)> {
+        let before = self.strange(before);
+        let added = self.strange(after).into_iter().filter_map(|strange| strange.added_to(&before));
+        added.map(|strange| strange.fault()).collect()
+    }
+
+    fn strange(&self, terms: &KeyTerms) -> Vec<Strange> {
         let all = self.sets.keys().cloned().collect();
-        if let Some(what) = terms.sets.as_ref().and_then(|sets| unknown("set", &texts(sets), &texts(&all))) {
-            faults.push(("sets".to_owned(), what));
-        }
+        let sets = terms.sets.as_ref().and_then(|sets| Strange::find("sets", "set", &texts(sets), &texts(&all)));
         let usable = self.sets.iter().filter(|(set, _)| terms.sets.as_ref().is_none_or(|sets| sets.contains(*set)));
-        let routes = usable.flat_map(|(_, routes)| routes.iter().cloned()).collect();
-        let named = terms.routes.as_ref();
-        if let Some(what) = named.and_then(|named| unknown("route of its sets", &texts(named), &texts(&routes))) {
-            faults.push(("routes".to_owned(), what));
-        }
-        let policy = terms.policy.iter().flat_map(|policy| self.places.unknown(policy));
-        faults.extend(policy.map(|(field, what)| (format!("policy.{field}"), what)));
-        faults
+        let usable = usable.flat_map(|(_, routes)| routes.iter().cloned()).collect();
+        let routes = terms.routes.as_ref();
+        let routes =
+            routes.and_then(|routes| Strange::find("routes", "route of its sets", &texts(routes), &texts(&usable)));
+        let policy = terms.policy.iter().flat_map(|policy| self.places.strange(policy));
+        let policy = policy.map(|strange| strange.below("policy"));
+        sets.into_iter().chain(routes).chain(policy).collect()
+    }
+}
+
+/// Those of a set's draft; `None` if the set has been deleted since it was listed.
+async fn routes_of(store: &dyn Store, set: &SetName) -> Result<Option<BTreeSet<RouteName>>, StoreError> {
+    match store.list_routes(set).await {
+        Ok(routes) => Ok(Some(routes.into_iter().map(|route| route.name).collect())),
+        Err(StoreError::UnknownSet { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 fn texts<T: ToString>(names: &BTreeSet<T>) -> BTreeSet<String> {
     names.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SqliteStore;
+
+    #[tokio::test]
+    async fn a_set_that_is_deleted_meanwhile_has_no_words() {
+        let (store, _folder) = SqliteStore::temporary().await;
+        assert_eq!(routes_of(&store, &SetName::new("gone").unwrap()).await.unwrap(), None);
+    }
 }

@@ -73,6 +73,7 @@ macro_rules! store_contract {
                 of_like_texts_are_one
                 at_odds_are_told
                 that_were_accepted_still_speak
+                that_were_accepted_speak_no_more_once_their_prompt_says_something_else
                 that_are_references_already_are_not_made
                 change_with_the_mind_of_a_client
                 are_bounded

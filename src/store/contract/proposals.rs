@@ -131,6 +131,25 @@ pub(crate) async fn that_were_accepted_still_speak(store: &impl Store) {
     assert_eq!(record(store, against).await.conflicting_reference, Some(reference), "though nothing is published yet");
 }
 
+pub(crate) async fn that_were_accepted_speak_no_more_once_their_prompt_says_something_else(store: &impl Store) {
+    with_routes(store, "a").await;
+    let first = record(store, verdict("code", "fix my loop", "d1")).await;
+    let reference = settle(store, first.id, Settlement::Accept).await.unwrap().reference.unwrap();
+    let near = |text: &str| ProposalEdit { same_as: vec![first.id], ..verdict("code", text, "d2") };
+    let against = |text: &str| ProposalEdit { conflicting_proposals: vec![first.id], ..verdict("talk", text, "d3") };
+    let of_reference = |text: &str| edit(reference.as_str(), "code", text);
+    write(store, "a", &[of_reference("something else")]).await;
+    assert_eq!(record(store, near("repair my loop")).await.state, ProposalState::Open);
+    assert_eq!(record(store, against("repair a loop")).await.conflicting_reference, None);
+    // Nothing is learned from an evaluation prompt.
+    let apart = PromptEdit { purpose: PromptPurpose::Evaluation, ..of_reference("fix my loop") };
+    write(store, "a", &[apart]).await;
+    assert_eq!(record(store, near("mend my loop")).await.state, ProposalState::Open);
+    write(store, "a", &[of_reference("fix my loop")]).await;
+    let known = store.record_proposal(&near("debug my loop"), MANY).await.unwrap();
+    assert_eq!(known, Recorded::Known(reference));
+}
+
 pub(crate) async fn that_are_references_already_are_not_made(store: &impl Store) {
     with_routes(store, "a").await;
     write(store, "a", &[edit("r1", "code", "x")]).await;

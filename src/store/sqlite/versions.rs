@@ -1,12 +1,11 @@
 //! Frozen copies of a draft: how they come, go live and go.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use sqlx::SqliteConnection;
 
 use super::fault::Fault;
 use super::value::{from_json, number, to_json, to_purpose, to_text};
 use super::{embeddings, routes, sets};
+use crate::calendar::unix_now;
 use crate::reference::{
     Fingerprint, ReferenceId, ReferenceSet, RouteName, SetName, SetVersion, StoreError, Version, VersionState,
     VersionText,
@@ -102,7 +101,7 @@ pub(super) async fn freeze(
     .bind(&model.0)
     .bind(anew)
     .bind(number(draft.prompts))
-    .bind(seconds_since_epoch())
+    .bind(unix_now())
     .bind(to_json(&draft.policy)?)
     .bind(to_json(&routes::of_draft(db, set_id).await?)?)
     .fetch_one(&mut *db)
@@ -167,11 +166,6 @@ async fn building(db: &mut SqliteConnection, set_id: i64) -> Result<Option<Build
     .fetch_optional(db)
     .await?;
     Ok(row.map(|(id, version, draft_revision, model, anew)| Building { id, version, draft_revision, model, anew }))
-}
-
-fn seconds_since_epoch() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 pub(super) async fn publish(

@@ -117,7 +117,10 @@ fn a_request_that_cannot_go_on_to_another_target_is_no_probe_unless_none_is_well
     let mut world = half_open();
     world.bounds.may_probe = false;
     assert_eq!(world.run(&["a", "b"], |_| None).0.concat(), "b");
-    assert_eq!(world.run(&["a"], |_| None).0.concat(), "a", "there is no other");
+    let mut course = world.course(&["a"]);
+    let probe = call(&mut course, world.now);
+    assert_eq!((probe.target.name.as_str(), course.hedge_at(&probe)), ("a", None), "there is no other");
+    course.succeed(&probe, None, world.now, 0.5);
 
     let spent = RetryConfig { ratio: 0.0, per_second: 0.0, burst: 10, ..RetryConfig::default() };
     let mut world = World::with(spent);

@@ -231,6 +231,24 @@ async fn with_best_effort_what_finds_no_room_is_counted_and_noted() {
     assert_eq!((verified.entries, verified.lost), (0, 5));
 }
 
+#[tokio::test]
+async fn with_best_effort_a_small_queue_is_emptied_before_it_is_full() {
+    let dir = TempDir::new().unwrap();
+    let an_hour = Duration::from_secs(3_600);
+    let audit = Audit::start_gathering(config("queue = 8"), dir.path(), None, an_hour).unwrap();
+    let has_room = async || {
+        while audit.stats().waiting >= 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    for number in 0..101 {
+        tokio::time::timeout(Duration::from_secs(20), has_room()).await.unwrap();
+        audit.record(entry(number)).await.unwrap();
+    }
+    // Fewer than half of the room may still be gathered.
+    assert!(audit.stats().written > 101 - 8 && audit.stats().lost == 0, "{:?}", audit.stats());
+}
+
 #[test]
 fn nothing_is_recorded_with_off() {
     let dir = TempDir::new().unwrap();

@@ -155,7 +155,8 @@ pub(in super::super) async fn vectors(
     let draft = sets::draft(db, set).await?;
     let rows: Vec<(u64, String, Vec<u8>)> = sqlx::query_as(
         "SELECT id, route, vector FROM proposals
-         WHERE set_id = $1 AND state IN ('open', 'accepted') AND id > $2 AND model = $3 AND vector IS NOT NULL ORDER BY id LIMIT $4",
+         WHERE set_id = $1 AND state IN ('open', 'accepted') AND id > $2 AND model = $3 AND vector IS NOT NULL
+         ORDER BY id LIMIT $4",
     )
     .bind(draft.id)
     .bind(number(after))

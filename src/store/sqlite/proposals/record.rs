@@ -67,8 +67,8 @@ pub(super) async fn equal_references(
         .await?)
 }
 
-/// What those of the proposals that were accepted have become, as far as the draft still has it: id and route, in the order
-/// of the proposals.
+/// What those of the proposals that were accepted have become, as far as that is a reference prompt of the draft and
+/// still says the same: id and route, in the order of the proposals.
 async fn became(
     db: &mut SqliteConnection,
     set_id: i64,
@@ -78,7 +78,8 @@ async fn became(
     for id in proposals {
         let reference: Option<(String, String)> = sqlx::query_as(
             "SELECT q.id, q.route FROM proposals p JOIN prompts q ON q.set_id = p.set_id AND q.id = p.reference
-             WHERE p.id = $1 AND p.set_id = $2 AND p.state = 'accepted'",
+                 JOIN texts t ON t.hash = q.text_hash AND t.text = p.text
+             WHERE p.id = $1 AND p.set_id = $2 AND p.state = 'accepted' AND q.purpose = 'reference'",
         )
         .bind(number(*id))
         .bind(set_id)
@@ -234,7 +235,8 @@ async fn add_conflicts(
     others.extend(&edit.conflicting_proposals);
     let mut changed = 0;
     for other in others.into_iter().filter(|other| *other != id) {
-        // One that was deleted or settled meanwhile is no conflict.
+        // One that was deleted meanwhile is no conflict. One that was settled is none that is told, but a rejected one
+        // may still be accepted, and then it counts.
         changed += sqlx::query(
             "INSERT INTO proposal_conflicts (proposal_id, other_id)
              SELECT a.id, b.id FROM proposals a, proposals b

@@ -10,11 +10,9 @@ use super::read::get;
 use super::record::{closed, equal_references};
 use super::resource;
 use crate::reference::{
-    Precondition, PromptEdit, PromptPurpose, Proposal, ProposalId, ProposalState, ReferenceId, SetName, Settlement,
+    MAX_SETTLED, Precondition, PromptEdit, PromptPurpose, Proposal, ProposalId, ProposalState, ReferenceId, SetName,
+    Settlement,
 };
-
-/// Settled proposals that are remembered of a set, so that what was rejected is not proposed again.
-const REMEMBERED: i64 = 10_000;
 
 pub(in super::super) async fn settle(
     db: &mut SqliteConnection,
@@ -66,7 +64,7 @@ pub(in super::super) async fn settle(
              (SELECT id FROM proposals WHERE set_id = $1 AND state <> 'open' ORDER BY updated_at DESC, id DESC LIMIT $2)",
     )
     .bind(draft.id)
-    .bind(REMEMBERED)
+    .bind(MAX_SETTLED)
     .execute(&mut *db)
     .await?;
     get(db, set, id).await
