@@ -241,7 +241,9 @@ async fn without_any_provider_the_demo_answers_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_without_a_route_is_sent_nowhere() {
     let provider = Scripted::start([Script::completion("never")]).await;
-    let policy = SetPolicy { min_similarity: 1.0, fallback: Fallback::Abstain, ..SetPolicy::default() };
+    // More than so few prompts can prove, so that the bounds on the vote are asked.
+    let policy =
+        SetPolicy { target_accuracy: 0.99, min_similarity: 1.0, fallback: Fallback::Abstain, ..SetPolicy::default() };
     let server = Setup { policy, ..Setup::providers(&[provider.address()], "") }.start().await;
     let status = complete(&server, complete_request(MATHS)).await.unwrap_err();
     is_fault(&status, Code::FailedPrecondition, "NO_ROUTE");
