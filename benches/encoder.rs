@@ -2,10 +2,10 @@
 //!
 //! Measured: one forward pass on one thread at several shapes, and of single prompts on two (least and median of many);
 //! with `--throughput`, prompts a second of two threads with a batch each, at several token budgets; with `--fidelity`,
-//! the cosine of the embeddings in bytes with those in single precision. Corpus: for the times the token ids 1000, 1001,
-//! ..., as the script uses; for the throughput banking77's test prompts, for the cosines 2,000 prompts of three sets,
-//! evenly spaced, all of `../shared/data` (skipped where that is absent).
-//! Command: `cargo bench --bench encoder -- [--throughput | --fidelity]`; prints one JSON object a line.
+//! the cosine of the embeddings in bytes with those in single precision. Corpus: for the times the token ids 1000,
+//! 1001, ..., as the script uses; for the throughput banking77's test prompts, for the cosines 2,000 prompts of three
+//! sets, evenly spaced, all of `../shared/data` (skipped where that is absent). Command: `cargo bench --bench encoder
+//! -- [--throughput | --fidelity]`; prints one JSON object a line.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench says why it stops")]
 

@@ -1,16 +1,17 @@
-//! What the loop that learns is worth: CLINC150's training prompts come in random order to a set of five prompts a route;
-//! an LLM that knows the true label is asked when the first stage is unsure, and what it says is learned.
+//! What the loop that learns is worth: CLINC150's training prompts come in random order to a set of five prompts a
+//! route; an LLM that knows the true label is asked when the first stage is unsure, and what it says is learned.
 //!
 //! Real pieces all through: embedding, cascade with the LLM stage, proposals in an SQLite store, the rule of acceptance
 //! (one verdict is enough: this LLM does not err), builds of a version from the draft. After every `--publish-every`
 //! prompts the rule is applied and the draft published. Prints a JSON line for each such round:
 //!
-//! `seen`: prompts so far; `llm_share`: of the round's decisions; `alone_accuracy`: of the round's prompts that were decided
-//! without the LLM; `accuracy`: of all the round's decisions; `test_accuracy`: of the decision model by itself, on
-//! prompts that never come; `references`: in the version that decided; `open`: proposals that were not accepted.
+//! `seen`: prompts so far; `llm_share`: of the round's decisions; `alone_accuracy`: of the round's prompts that were
+//! decided without the LLM; `accuracy`: of all the round's decisions; `test_accuracy`: of the decision model by itself,
+//! on prompts that never come; `references`: in the version that decided; `open`: proposals that were not accepted.
 //!
 //! Command: `cargo bench --bench learning -- [--prompts N] [--publish-every N] [--test N] [--seed N] [--data FOLDER]
-//! [--svg FILE]`; with `--svg`, the shares are drawn against the prompts seen. Skips where `../shared/data/clinc150` or the model is absent. Seed 1.
+//! [--svg FILE]`; with `--svg`, the shares are drawn against the prompts seen. Skips where `../shared/data/clinc150` or
+//! the model is absent. Seed 1.
 
 #![expect(clippy::expect_used, clippy::print_stdout, clippy::print_stderr, reason = "a bench that cannot run stops")]
 

@@ -248,7 +248,8 @@ fn llm_stage(providers: &Providers, llm: &LlmConfig, config: &Config) -> Result<
     Ok(LlmStage::new(Arc::clone(provider), llm.clone()).kept_from(routes_without_llm(&config.routing())))
 }
 
-/// Takes sets of the configured folder into the store that it does not have yet, or not yet wholly; returns their names.
+/// Takes sets of the configured folder into the store that it does not have yet, or not yet wholly; returns their
+/// names.
 pub async fn import_new_sets(store: &dyn Store, folder: &Path) -> Result<Vec<SetName>, StartError> {
     let mut imported = Vec::new();
     for (name, path) in set_folders(folder)? {

@@ -1,8 +1,8 @@
 //! semroute: a semantic router for LLM prompts.
 //!
 //! A prompt comes in over gRPC. It is embedded on this machine's CPU, the decision model that was fitted
-//! to the labelled reference prompts judges it together with the nearest of them, an LLM is asked only if that is not sure
-//! enough, and the prompt goes to the provider that the route maps to.
+//! to the labelled reference prompts judges it together with the nearest of them, an LLM is asked only if that is not
+//! sure enough, and the prompt goes to the provider that the route maps to.
 //!
 //! # The way through
 //!
@@ -83,8 +83,8 @@
 //!    unless nothing else waits and the others are idle.
 //! 6. A deadline is received, shortened and passed on. Work whose caller has gone is dropped before it costs anything.
 //! 7. After the first text has reached the client there is no failover; the stream ends with a status that says so.
-//! 8. What a plan does not list is never tried, and a plan lists only what every rule has let pass: no retry and no hedge
-//!    leaves it. The LLM stage's own call obeys the same rules.
+//! 8. What a plan does not list is never tried, and a plan lists only what every rule has let pass: no retry and no
+//!    hedge leaves it. The LLM stage's own call obeys the same rules.
 //! 9. An LLM stage that fails, or is over its budget, degrades, and the answer says so. Overload is refused at once
 //!    with RESOURCE_EXHAUSTED.
 //! 10. Keys and prompts are in no log and no error. Prompts are remembered only where `[feedback]` is configured.

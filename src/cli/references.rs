@@ -1,4 +1,5 @@
-//! A reference set in memory with its vectors, for commands that measure it: from files, or the live version of a store.
+//! A reference set in memory with its vectors, for commands that measure it: from files, or the live version of a
+//! store.
 
 use std::collections::HashMap;
 use std::sync::Arc;

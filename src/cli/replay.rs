@@ -19,9 +19,10 @@ use crate::shutdown::Signals;
 
 /// Send golden prompts to targets, check the answers and compare the targets side by side.
 ///
-/// Each prompt goes to each target in one attempt; where the provider asks for a rest, after it. Nothing is routed, so that
-/// no model is loaded and no store opened. Providers, keys and prices are those of the configuration. An answer passes if
-/// all that its line expects holds; a call without an answer has failed. Shares come with their 95 % confidence interval.
+/// Each prompt goes to each target in one attempt; where the provider asks for a rest, after it. Nothing is routed, so
+/// that no model is loaded and no store opened. Providers, keys and prices are those of the configuration. An answer
+/// passes if all that its line expects holds; a call without an answer has failed. Shares come with their 95 %
+/// confidence interval.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  semroute replay --golden golden.jsonl --target large --target small\n  \
     semroute replay --golden golden.jsonl --target small --stream --repeat 3 --fail-under 0.95 --json\n\n\

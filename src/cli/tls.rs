@@ -27,7 +27,8 @@ pub(super) struct TlsArgs {
     client_key: Option<PathBuf>,
 }
 
-/// The address of a server with its scheme: as it is named, or the configured one. As `semroute serve` prints it will do.
+/// The address of a server with its scheme: as it is named, or the configured one. As `semroute serve` prints it will
+/// do.
 pub(super) fn url(named: Option<&str>, config: &Config) -> String {
     match named {
         Some(named) if named.contains("://") => named.to_owned(),

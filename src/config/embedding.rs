@@ -23,8 +23,8 @@ pub struct EmbeddingConfig {
     pub niceness: u8,
     /// Whether a prompt that is alone is spread over the cores of idle workers, where that turns out to be faster.
     pub spread: bool,
-    /// Whether a word that neither the model nor the set knows is read as the word of the reference prompts that it is a
-    /// typing error away from.
+    /// Whether a word that neither the model nor the set knows is read as the word of the reference prompts that it is
+    /// a typing error away from.
     pub mend_typing_errors: bool,
     /// Prompts waiting for a thread; one more is refused.
     pub queue_capacity: usize,

@@ -180,8 +180,8 @@ impl Config {
     }
 }
 
-/// Where the LLM stage asks, as routing knows places. Its name is never told. What it costs is in its budget; without any
-/// price there it is taken for free, as the budget takes it.
+/// Where the LLM stage asks, as routing knows places. Its name is never told. What it costs is in its budget; without
+/// any price there it is taken for free, as the budget takes it.
 fn llm_place(llm: &LlmConfig) -> Option<TargetConfig> {
     Some(TargetConfig {
         region: llm.region.clone(),

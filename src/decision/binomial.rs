@@ -1,10 +1,11 @@
 //! How sure a share that was counted is.
 
 /// One-sided lower confidence bound of a share: the share at which more successes, and half of the chance of just so
-/// many, would have probability 1 - `level` (mid-P, Lancaster 1961). The bound of Clopper and Pearson, which takes all of
-/// that chance, is surer than its level says, most where trials are few or nearly all succeed (Agresti and Coull 1998).
-/// In 16 draws of ten prompts a route from BANKING77's and CLINC150's training files, what was decided alone on 3,000
-/// others of them met targets of 95 and 97 % every time, as with that bound; up to 4 points more were. 0 of 0 trials.
+/// many, would have probability 1 - `level` (mid-P, Lancaster 1961). The bound of Clopper and Pearson, which takes all
+/// of that chance, is surer than its level says, most where trials are few or nearly all succeed (Agresti and Coull
+/// 1998). In 16 draws of ten prompts a route from BANKING77's and CLINC150's training files, what was decided alone on
+/// 3,000 others of them met targets of 95 and 97 % every time, as with that bound; up to 4 points more were. 0 of 0
+/// trials.
 pub fn lower_bound(successes: usize, trials: usize, level: f64) -> f64 {
     if successes == 0 || trials == 0 {
         return 0.0;

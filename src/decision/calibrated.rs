@@ -1,7 +1,7 @@
 //! What the held-out prompts teach: the channels' weights, confidence, scope and shortlist, and how good these are.
 //!
-//! What is reported of confidence and shortlist is measured crosswise: on prompts that they were not fitted to. The three
-//! weights and the scope's four coefficients are few beside the prompts, and are used as they are.
+//! What is reported of confidence and shortlist is measured crosswise: on prompts that they were not fitted to. The
+//! three weights and the scope's four coefficients are few beside the prompts, and are used as they are.
 
 use crate::channels::{Classifiers, Mix, Opinions};
 use crate::confidence::{Calibrator, Evidence, evidence};

@@ -10,6 +10,7 @@ use crate::fit::Folded;
 use crate::held_out::{HeldOut, HeldOutInput};
 use crate::mix;
 use crate::model::ranking;
+use crate::neighbours::KEPT;
 use crate::training::Trainer;
 use crate::training_set::TrainingSet;
 use crate::watch::Watch;
@@ -31,8 +32,9 @@ impl Comparison {
 }
 
 /// Asks the prompts before `added_from`, each of what is fitted without its fold: once without the examples from
-/// `added_from` on, once with them. Folds are the same both times, so that nothing differs but what was added. The work
-/// is that of two [`fit`](crate::fit)s. Runs on rayon's current pool.
+/// `added_from` on, once with them. Folds and the lexical channel's features are the same both times, so that nothing
+/// differs but what was added. Prompts of no route are learned from and not asked. The work is that of two
+/// [`fit`](crate::fit)s. Runs on rayon's current pool.
 ///
 /// Errors as of [`fit`](crate::fit).
 pub fn compare(
@@ -48,7 +50,9 @@ pub fn compare(
     let cancelled = || watch.cancelled();
     let corpus = Corpus::new(set, config, None);
     let trainer = Trainer::new(&corpus, config, &cancelled);
-    let Folded { nearest, fold_of, folds } = Folded::new(set, &corpus, config, &cancelled)?;
+    // Even if all that is added lies nearer than what was there, as many of that are left.
+    let kept = KEPT + set.examples().len() - added_from.min(set.examples().len());
+    let Folded { nearest, fold_of, folds } = Folded::new(set, &corpus, config, kept, &cancelled)?;
     let judge = |present: usize| {
         let embeddings = set.embeddings();
         let (fold_of, nearest) = (&fold_of, &nearest);

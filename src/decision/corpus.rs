@@ -1,4 +1,5 @@
-//! The prompts that a fit works on, in the form that it needs them in. Routes' descriptions are rows behind the prompts.
+//! The prompts that a fit works on, in the form that it needs them in. Routes' descriptions are rows behind the
+//! prompts.
 
 use rayon::prelude::*;
 
@@ -20,7 +21,8 @@ pub(crate) struct Corpus {
     pub(crate) examples: Vec<usize>,
     /// The row of each prompt of the training set; `None` of those that the sample leaves aside.
     rows_of: Vec<Option<usize>>,
-    /// The route that each prompt of the training set votes for: also those left aside, which vote where the model is used.
+    /// The route that each prompt of the training set votes for: also those left aside, which vote where the model is
+    /// used.
     voters: Vec<Option<u32>>,
     /// Of each row, and then of each description.
     pub(crate) classes: Vec<u32>,

@@ -43,7 +43,7 @@ pub fn fit(set: &TrainingSet, config: &FitConfig, watch: &dyn Watch) -> Result<F
     let trainer = Trainer::new(&corpus, config, &cancelled);
 
     watch.progress(Phase::Neighbours, 0, 1);
-    let Folded { nearest, fold_of, folds } = Folded::new(set, &corpus, config, &cancelled)?;
+    let Folded { nearest, fold_of, folds } = Folded::new(set, &corpus, config, KEPT, &cancelled)?;
     time.neighbours = clock.elapsed();
 
     watch.progress(Phase::Classifiers, 0, 1);
@@ -79,15 +79,17 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
+    /// `kept`: neighbours of each row.
     pub(crate) fn new(
         set: &TrainingSet,
         corpus: &Corpus,
         config: &FitConfig,
+        kept: usize,
         cancelled: &(dyn Fn() -> bool + Sync),
     ) -> Result<Self, FitError> {
         let rows = corpus.design.embeddings(corpus.rows());
         let others = |row: usize, example: usize| corpus.examples[row] != example;
-        let nearest = nearest(rows, set.embeddings(), KEPT, &others, cancelled)?;
+        let nearest = nearest(rows, set.embeddings(), kept, &others, cancelled)?;
         let folds = config.folds_for(corpus.rows());
         let fold_of = assign(&FoldInput {
             classes: &corpus.classes[..corpus.rows()],

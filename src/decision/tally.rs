@@ -1,5 +1,5 @@
-//! Held-out prompts, counted by their weights: those that say nearly the same are one question that was asked many times,
-//! and tell no more than it would.
+//! Held-out prompts, counted by their weights: those that say nearly the same are one question that was asked many
+//! times, and tell no more than it would.
 
 use crate::binomial;
 use crate::metrics::Outcome;
@@ -64,8 +64,8 @@ impl Tally {
     }
 
     /// Successes and trials of one weight that would tell as much. Trials are the sum of the weights, rounded down: of
-    /// prompts that weigh 1 / (1 + paraphrases) each, at least so many say different things (Caro 1979, Wei 1981: a graph
-    /// has as many vertices without an edge between them). Failures are rounded up.
+    /// prompts that weigh 1 / (1 + paraphrases) each, at least so many say different things (Caro 1979, Wei 1981: a
+    /// graph has as many vertices without an edge between them). Failures are rounded up.
     fn trials(self) -> (usize, usize) {
         let trials = (self.weight + ROUNDING).floor();
         let failures = (per(self.weight - self.right, self.weight) * trials - ROUNDING).ceil().max(0.0);

@@ -75,7 +75,8 @@ pub enum TargetError {
 /// keep the level (Learn then Test, Angelopoulos et al. 2021), gave up at the first mislabelled prompt: with 10 prompts
 /// a route of BANKING77 it decided nothing alone.
 ///
-/// Prompts that are less likely than `min_in_scope` to belong to any route are not decided alone, whatever the confidence.
+/// Prompts that are less likely than `min_in_scope` to belong to any route are not decided alone, whatever the
+/// confidence.
 pub fn choose(outcomes: &[Outcome], target: Target, min_in_scope: f32) -> Result<Threshold, TargetError> {
     check(target)?;
     let mut sorted: Vec<Outcome> =

@@ -1,5 +1,5 @@
-//! Whether a target may be called: closed (yes), open (no) or half open (a few, to see). Pure: the time is an argument, and
-//! so is every random number.
+//! Whether a target may be called: closed (yes), open (no) or half open (a few, to see). Pure: the time is an argument,
+//! and so is every random number.
 //!
 //! A rest that a provider asks for (429 with Retry-After), and one for a key that it refuses, are the same thing with
 //! another cause: open until then, then half open. So what comes after a rest is a probe and not a crowd.
@@ -19,19 +19,19 @@ pub use reading::{BreakerState, Cause, Reading};
 pub(super) use window::Verdict;
 use window::Window;
 
-/// An open target is tried this early if there is no other to go to: it costs a request that is lost anyway, and finds a
-/// target that has come back long before its time is over.
+/// An open target is tried this early if there is no other to go to: it costs a request that is lost anyway, and finds
+/// a target that has come back long before its time is over.
 const LAST_RESORT_AFTER: Duration = Duration::from_millis(250);
 
 /// While it is half open, so much time after the last probe another is let through, whatever the share says.
 const PROBE_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
-/// A target that has rested, and that nobody has tried for so long since, is forgotten: all who come have reasons not to
-/// try it. One of them has to, or it would never be used again.
+/// A target that has rested, and that nobody has tried for so long since, is forgotten: all who come have reasons not
+/// to try it. One of them has to, or it would never be used again.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 
-/// How long a target is left alone whose key, or whose model's name, its provider refuses; doubled each further time. Only
-/// the operator can mend it.
+/// How long a target is left alone whose key, or whose model's name, its provider refuses; doubled each further time.
+/// Only the operator can mend it.
 const REFUSED_REST: Duration = Duration::from_secs(60);
 const MAX_REFUSED_REST: Duration = Duration::from_secs(15 * 60);
 
@@ -185,7 +185,8 @@ impl Breaker {
         }
     }
 
-    /// Leaves the target alone, whatever its results were. `wanted`: how long the provider asked for. Whether that is news.
+    /// Leaves the target alone, whatever its results were. `wanted`: how long the provider asked for. Whether that is
+    /// news.
     pub(super) fn rest(&mut self, cause: Cause, wanted: Option<Duration>, now: Instant, dice: f64) -> bool {
         self.ripen(now);
         let is_news = !matches!(self.state, State::Open { cause: known, .. } if known == cause);

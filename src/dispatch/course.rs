@@ -1,5 +1,5 @@
-//! How far a plan has been carried out, and what follows: it decides and never waits. Pure, every function takes the time
-//! and the chance as arguments.
+//! How far a plan has been carried out, and what follows: it decides and never waits. Pure, every function takes the
+//! time and the chance as arguments.
 //!
 //! What follows from a failure for this request is in `ending`, for all others in `blame`; which target is next is
 //! in `choice`.
@@ -36,17 +36,18 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(1);
 const PROBE_UNUSUAL: u32 = 2;
 const PROBE_LEAST: Duration = Duration::from_millis(100);
 
-/// A target that has become slow for good has to come back in the end. Each time that so many openings in succession have
-/// ended in a probe that lost, the probes of one are patient: the first time for twice as long as others, then for four
-/// times, and so on up to what is a fair trial of any target, or [`PROBE_MOST`] times the others' patience. The others stay
-/// as they are, so that in a long outage it is one caller in a dozen seconds who waits for more than a tenth of a second.
-/// What lost probes took is no answer's time, and is recorded nowhere.
+/// A target that has become slow for good has to come back in the end. Each time that so many openings in succession
+/// have ended in a probe that lost, the probes of one are patient: the first time for twice as long as others, then for
+/// four times, and so on up to what is a fair trial of any target, or [`PROBE_MOST`] times the others' patience. The
+/// others stay as they are, so that in a long outage it is one caller in a dozen seconds who waits for more than a
+/// tenth of a second. What lost probes took is no answer's time, and is recorded nowhere.
 const PROBE_ROUND: u32 = 8;
 const PROBE_MOST: u32 = 4;
 
-/// An attempt with other targets after it is given up after so many times what 99 % of its target's newest answers took,
-/// and not before [`PATIENCE`]. A caller with a long deadline would else wait for half of it, and before the first of them
-/// has failed, so many would wait that the retry budget could not carry them over: 200 a second for 2 s are 400.
+/// An attempt with other targets after it is given up after so many times what 99 % of its target's newest answers
+/// took, and not before [`PATIENCE`]. A caller with a long deadline would else wait for half of it, and before the
+/// first of them has failed, so many would wait that the retry budget could not carry them over: 200 a second for 2 s
+/// are 400.
 const UNUSUAL: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -69,8 +70,8 @@ pub(super) struct Bounds {
 /// A second attempt beside a slow one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Hedge {
-    /// When it begins if no text has come. `None`: after the time in which 95 % of the target's newest streams (or whole
-    /// answers) brought their first text; not at all as long as too few are known.
+    /// When it begins if no text has come. `None`: after the time in which 95 % of the target's newest streams (or
+    /// whole answers) brought their first text; not at all as long as too few are known.
     pub after: Option<Duration>,
 }
 

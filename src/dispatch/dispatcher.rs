@@ -21,15 +21,16 @@ use crate::routing::{Plan, Target};
 
 /// Sends requests to the targets of plans. A cheap handle.
 ///
-/// How the time is divided: the deadline bounds everything. An attempt that has other targets after it gets at most half
-/// of the time left, so that a target that hangs leaves as much for the rest; the last one gets all. A failure before
-/// that leaves its time to those after it. Of a target whose answers are known to be quick an attempt that takes ten times
-/// as long as 99 % of them, and at least 2 s, is given up as well. The configured timeouts shorten an attempt, they never
-/// lengthen it. Of a stream this holds up to the first text; from there on only silence and the deadline end it.
+/// How the time is divided: the deadline bounds everything. An attempt that has other targets after it gets at most
+/// half of the time left, so that a target that hangs leaves as much for the rest; the last one gets all. A failure
+/// before that leaves its time to those after it. Of a target whose answers are known to be quick an attempt that takes
+/// ten times as long as 99 % of them, and at least 2 s, is given up as well. The configured timeouts shorten an
+/// attempt, they never lengthen it. Of a stream this holds up to the first text; from there on only silence and the
+/// deadline end it.
 ///
-/// A target whose breaker is half open is tried by few requests, its probes. Such a request asks another target beside it
-/// as soon as the probe takes twice as long as 95 % of the target's answers did, and at least a tenth of a second; whoever
-/// answers first wins, as with a hedge.
+/// A target whose breaker is half open is tried by few requests, its probes. Such a request asks another target beside
+/// it as soon as the probe takes twice as long as 95 % of the target's answers did, and at least a tenth of a second;
+/// whoever answers first wins, as with a hedge.
 ///
 /// How targets follow each other: in the plan's order, those whose breaker is open behind the others. After all of them
 /// the ones that failed in passing are tried again, with pauses, as far as `max_attempts`, the retry budget and the
@@ -49,8 +50,8 @@ pub(super) struct Parts {
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub deadline: Instant,
-    /// Can only lower the configured limit; 0 counts as 1, which is one attempt and no more: such a request does not try
-    /// whether a target has come back, if another one is well; unless nobody has tried for 10 s.
+    /// Can only lower the configured limit; 0 counts as 1, which is one attempt and no more: such a request does not
+    /// try whether a target has come back, if another one is well; unless nobody has tried for 10 s.
     pub max_attempts: Option<u32>,
     pub hedge: Option<Hedge>,
     /// Whether it may try a target that might have come back though another one is well, and call that beside it.

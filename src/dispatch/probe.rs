@@ -14,8 +14,8 @@ use super::pursuit::{dice, now};
 use crate::prompt::Message;
 use crate::provider::{self, ChatRequest, ErrorClass};
 
-/// `[dispatch.probe]`: off unless it is there, since each probe costs a few tokens. They hold nothing of any request, and
-/// count neither for the budget for retries nor among the attempts.
+/// `[dispatch.probe]`: off unless it is there, since each probe costs a few tokens. They hold nothing of any request,
+/// and count neither for the budget for retries nor among the attempts.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProbeConfig {

@@ -1,4 +1,5 @@
-//! What the other prompts of the set say about each prompt. The one place of the doctor that knows how decisions are made.
+//! What the other prompts of the set say about each prompt. The one place of the doctor that knows how decisions are
+//! made.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

@@ -24,9 +24,10 @@ pub(super) enum Refusal {
     Wait { wait: Duration, retry_after: Duration },
 }
 
-/// Whether a text of so many tokens may join the queue, and until when it should be embedded then, if that is known. While nothing is known about the rate everything may: the
-/// first pass tells, and until then the queue's capacity is the bound. So may what is alone: it delays nobody, and
-/// its pass corrects a rate that was thought to be too low for it.
+/// Whether a text of so many tokens may join the queue, and until when it should be embedded then, if that is known.
+/// While nothing is known about the rate everything may: the first pass tells, and until then the queue's capacity is
+/// the bound. So may what is alone: it delays nobody, and its pass corrects a rate that was thought to be too low for
+/// it.
 pub(super) fn admit(load: &Load, tokens: usize, terms: Terms, now: Instant) -> Result<Option<Duration>, Refusal> {
     let Some(Forecast { wait, finish, alone }) = load.forecast(tokens, now) else { return Ok(None) };
     if alone {

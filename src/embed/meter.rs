@@ -93,7 +93,8 @@ impl Charge {
         }
     }
 
-    /// The request is embedded at `finished`, or would be: forecasts learn from it. `load` is that of its meter, locked.
+    /// The request is embedded at `finished`, or would be: forecasts learn from it. `load` is that of its meter,
+    /// locked.
     pub(super) fn finish(&self, load: &mut Load, finished: Instant) {
         if let Some(foretold) = self.foretold {
             load.took(foretold, finished.saturating_duration_since(self.joined_at));

@@ -1,21 +1,21 @@
-//! By how much forecasts are exceeded: a high quantile of the ratio of what a request took to what was foretold, which is
-//! kept back when the next one is judged.
+//! By how much forecasts are exceeded: a high quantile of the ratio of what a request took to what was foretold, which
+//! is kept back when the next one is judged.
 //!
 //! Under overload the queue always stands where the next request is just refused, so that a forecast which is right on
-//! average would let half of what is taken in come too late. Keeping more back costs nothing there: a shorter queue is as
-//! busy as a long one.
+//! average would let half of what is taken in come too late. Keeping more back costs nothing there: a shorter queue is
+//! as busy as a long one.
 
 use std::time::Duration;
 
 /// The share of requests that should take no longer than is reckoned with.
 const QUANTILE: f64 = 0.998;
 
-/// A step up, on each request that exceeds what is reckoned with; steps down are smaller as exceeding is to be rarer, so that
-/// both balance at the quantile (stochastic approximation of a quantile, Robbins and Monro 1951).
+/// A step up, on each request that exceeds what is reckoned with; steps down are smaller as exceeding is to be rarer,
+/// so that both balance at the quantile (stochastic approximation of a quantile, Robbins and Monro 1951).
 const STEP: f64 = 0.05;
 
-/// Nothing is so sure that no tenth is kept back; and a machine that stood still for seconds does not come so often that
-/// more than this were worth it.
+/// Nothing is so sure that no tenth is kept back; and a machine that stood still for seconds does not come so often
+/// that more than this were worth it.
 const LEAST: f64 = 1.1;
 const MOST: f64 = 3.0;
 
@@ -35,8 +35,8 @@ impl Overrun {
 
     /// What was foretold took so long, or will at least.
     ///
-    /// Short forecasts cannot raise the factor, but bring a high one back to where it started: else a factor that admits
-    /// nothing longer (3 with deadlines of 50 ms) would never hear that the machine's bad moment is over.
+    /// Short forecasts cannot raise the factor, but bring a high one back to where it started: else a factor that
+    /// admits nothing longer (3 with deadlines of 50 ms) would never hear that the machine's bad moment is over.
     pub(super) fn observe(&mut self, foretold: Duration, took: Duration) {
         let exceeded = took > foretold.mul_f64(self.0);
         let down = STEP * (1.0 - QUANTILE) / QUANTILE;

@@ -1,8 +1,8 @@
 //! The way into the embedding threads: an async handle on a bounded queue.
 //!
 //! A full queue refuses at once, and so does one in which a prompt would wait beyond its deadline. Work that may wait
-//! (building a set) asks with [`EmbedQueue::embed_patiently`]: it has a queue of its own, which the threads turn to when
-//! no request waits.
+//! (building a set) asks with [`EmbedQueue::embed_patiently`]: it has a queue of its own, which the threads turn to
+//! when no request waits.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -55,7 +55,7 @@ pub struct EmbedQueue {
     max_wait: Duration,
     meter: Arc<Meter>,
     workers: usize,
-    words: Arc<HashSet<Box<str>>>,
+    words: Option<Arc<HashSet<Box<str>>>>,
 }
 
 /// The running threads. [`EmbedWorkers::join`] waits for them after the last [`EmbedQueue`] is dropped.
@@ -111,7 +111,7 @@ impl EmbedQueue {
             max_wait: config.max_wait,
             meter,
             workers,
-            words: Arc::new(tokeniser.words()),
+            words: tokeniser.words().map(Arc::new),
         };
         Ok((queue, EmbedWorkers(Mutex::new(threads))))
     }
@@ -137,9 +137,10 @@ impl EmbedQueue {
         self.send(&self.patient, text, None, place, None).await
     }
 
-    /// Whether the model has `word` as a whole, not only its pieces.
+    /// Whether the model has `word` as a whole, not only its pieces; where that cannot be told, it is taken to know
+    /// all.
     pub fn knows_word(&self, word: &str) -> bool {
-        self.words.contains(word)
+        self.words.as_ref().is_none_or(|words| words.contains(word))
     }
 
     /// What is counted, and the load at this moment.

@@ -1,8 +1,8 @@
 //! One prompt on several cores: when nothing waits and the other workers are idle, their cores help with it.
 //!
-//! Whether that is faster depends on the machine, on the tokens (the threads meet once a layer) and on who else wants the
-//! cores at the time. So both ways are timed while prompts are answered, and the faster one is taken; now and then the
-//! other is tried again. The embedding is the same to the bit.
+//! Whether that is faster depends on the machine, on the tokens (the threads meet once a layer) and on who else wants
+//! the cores at the time. So both ways are timed while prompts are answered, and the faster one is taken; now and then
+//! the other is tried again. The embedding is the same to the bit.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use tokenizers::{Encoding, Tokenizer};
+use tokenizers::{Encoding, ModelWrapper, Tokenizer};
 
 use super::error::EmbedError;
 use super::excerpt::excerpt;
@@ -80,10 +80,18 @@ impl TextTokeniser {
         Ok(Self { tokenizer, before, behind, room: max_tokens.saturating_sub(first + last).max(1) })
     }
 
-    /// Words that are one token, of letters only.
-    pub fn words(&self) -> HashSet<Box<str>> {
-        let vocabulary = self.tokenizer.get_vocab(false).into_keys();
-        vocabulary.filter(|word| word.chars().all(char::is_alphabetic)).map(String::into_boxed_str).collect()
+    /// Words that are one token, of letters only. `None`: which tokens are words is not known of this kind of
+    /// vocabulary.
+    pub fn words(&self) -> Option<HashSet<Box<str>>> {
+        // Pieces of WordPiece that continue a word begin with `##`; those of Unigram that begin one, with U+2581.
+        let mark = match self.tokenizer.get_model() {
+            ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => "",
+            ModelWrapper::Unigram(_) => "\u{2581}",
+            ModelWrapper::BPE(_) => return None,
+        };
+        let vocabulary = self.tokenizer.get_vocab(false);
+        let words = vocabulary.keys().filter_map(|token| token.strip_prefix(mark));
+        Some(words.filter(|word| word.chars().all(char::is_alphabetic)).map(Box::from).collect())
     }
 
     /// Tokens of the longest window, special ones included.

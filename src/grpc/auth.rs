@@ -1,6 +1,7 @@
 //! Around every call: who makes it, and whether he may. What is refused here has cost no more than a look into a table.
 //!
-//! The caller is found among the request's extensions behind here. A call does not outlive the key that it was made with.
+//! The caller is found among the request's extensions behind here. A call does not outlive the key that it was made
+//! with.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

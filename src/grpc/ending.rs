@@ -1,5 +1,5 @@
-//! How we ended a call from outside. Whatever was under way for it is dropped then, and could otherwise not be told from
-//! work whose caller has gone.
+//! How we ended a call from outside. Whatever was under way for it is dropped then, and could otherwise not be told
+//! from work whose caller has gone.
 
 use std::sync::{Arc, OnceLock};
 

@@ -109,7 +109,8 @@ impl Door {
         })
     }
 
-    /// Limits an answer that nobody has limited to what is reserved for one, if the caller's tokens or money are limited.
+    /// Limits an answer that nobody has limited to what is reserved for one, if the caller's tokens or money are
+    /// limited.
     pub(super) fn bound(&self, caller: &Caller, chat: &mut ChatRequest) {
         if caller.is_limited() {
             let assumed = self.keys.config().assumed_output_tokens;
@@ -168,8 +169,8 @@ pub(super) fn check_route(caller: &Caller, decision: &Decision) -> Result<(), St
     decision.route().map_or(Ok(()), |route| caller.check_route(&route.name)).map_err(|why| status::forbidden(&why))
 }
 
-/// Counts what one completion takes, and settles it when it is dropped: with what the dispatch's account then says, be it
-/// answered, failed or left. What is not known is charged as it was reserved, if anything was sent.
+/// Counts what one completion takes, and settles it when it is dropped: with what the dispatch's account then says, be
+/// it answered, failed or left. What is not known is charged as it was reserved, if anything was sent.
 pub(super) struct Meter {
     reservation: Option<Reservation>,
     /// What was reserved for one attempt.

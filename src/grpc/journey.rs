@@ -1,8 +1,8 @@
-//! One completion that may begin: decided, planned, reserved for. However it ends, the caller is charged, the request is
-//! recorded, and only then does its answer, or the last event of its stream, leave.
+//! One completion that may begin: decided, planned, reserved for. However it ends, the caller is charged, the request
+//! is recorded, and only then does its answer, or the last event of its stream, leave.
 //!
-//! Fields are dropped in their order: the dispatch first, which closes the calls under way and counts them as cancelled;
-//! then what reads its account.
+//! Fields are dropped in their order: the dispatch first, which closes the calls under way and counts them as
+//! cancelled; then what reads its account.
 
 use futures_util::{Stream, StreamExt, stream};
 use tonic::Status;
@@ -37,8 +37,8 @@ pub(super) struct Companions {
     /// Show the neighbours' texts.
     pub(super) explain: bool,
     pub(super) currency: Currency,
-    /// That it is on its way to the plan's first target, for the order by latency. A simplification: the first is counted
-    /// also where it is passed over, and those that are tried after it are not.
+    /// That it is on its way to the plan's first target, for the order by latency. A simplification: the first is
+    /// counted also where it is passed over, and those that are tried after it are not.
     pub(super) under_way: Option<Pending>,
 }
 

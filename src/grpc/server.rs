@@ -153,7 +153,8 @@ impl BoundServer {
                     services.serve_with_incoming_shutdown(incoming, signal).await
                 }
                 None => {
-                    // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to that.
+                    // Without TCP_NODELAY small answers wait for the kernel: a peer lost 86 % of its throughput to
+                    // that.
                     let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
                     services.serve_with_incoming_shutdown(incoming, signal).await
                 }

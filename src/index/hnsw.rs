@@ -63,8 +63,8 @@ pub(super) fn build(
 /// Links of one row: its neighbours' rows, layer by layer up to its own.
 type RowLinks = Vec<Vec<u32>>;
 
-/// Reads the order of the nodes and the links out. A link of an upper layer to a node that is not in that layer is left out: the crate makes a
-/// few while its upper layers are still empty.
+/// Reads the order of the nodes and the links out. A link of an upper layer to a node that is not in that layer is left
+/// out: the crate makes a few while its upper layers are still empty.
 fn freeze(graph: &Hnsw<'_, i8, CodeDistance>, rows: usize, m: usize) -> (Vec<u32>, Links) {
     let mut of_rows: Vec<RowLinks> = vec![Vec::new(); rows];
     for point in graph.get_point_indexation() {

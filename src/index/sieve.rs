@@ -1,5 +1,5 @@
-//! Which rows may be among the nearest, found by reading a quarter of the memory: inner products with vectors rounded to
-//! a byte a component, and a bound on how far they can be off.
+//! Which rows may be among the nearest, found by reading a quarter of the memory: inner products with vectors rounded
+//! to a byte a component, and a bound on how far they can be off.
 //!
 //! A scan of single precision waits for memory, and all the more while embedding threads use the same caches.
 
@@ -49,8 +49,8 @@ impl Sieve {
         Some(rows.into_iter().zip(scores).filter(|(_, score)| f64::from(*score) >= least).map(|(row, _)| row).collect())
     }
 
-    /// The least score that a row may have whose true product is as great as the least of the `k` best. Cauchy and Schwarz
-    /// bound by how much any true product and its score can differ.
+    /// The least score that a row may have whose true product is as great as the least of the `k` best. Cauchy and
+    /// Schwarz bound by how much any true product and its score can differ.
     fn least(&self, query: &[f32], codes: &QueryCodes, kth: i32) -> Option<f64> {
         let squares: f64 = query.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
         let norm = squares.sqrt() as f32;
@@ -65,8 +65,8 @@ impl Sieve {
     }
 }
 
-/// What an inner product of so many components may be off in single precision, relative to the norms: less than one unit
-/// in the last place for each sum, in whatever order (Higham 2002, section 3.1; half of it would do).
+/// What an inner product of so many components may be off in single precision, relative to the norms: less than one
+/// unit in the last place for each sum, in whatever order (Higham 2002, section 3.1; half of it would do).
 fn rounding(components: usize) -> f32 {
     components as f32 * f32::EPSILON
 }

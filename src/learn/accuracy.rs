@@ -1,5 +1,5 @@
-//! Whether prompts that are proposed would make decisions worse: the decision model is fitted with them and without, and
-//! the set's own prompts are asked, each by what has not seen it.
+//! Whether prompts that are proposed would make decisions worse: the decision model is fitted with them and without,
+//! and the set's own prompts are asked, each by what has not seen it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use semroute_decision::{Comparison, FitConfig, FitError, Label, Purpose, Trainin
 use crate::embed::Embedding;
 use crate::reference::{Route, RouteIndex};
 
-/// Prompts of a set that are learned from and asked, at most; of larger sets, a sample: a comparison of 5,000 takes some
-/// ten seconds on two cores.
+/// Prompts of a set that are learned from and asked, at most; of larger sets, a sample: a comparison of 5,000 takes
+/// some ten seconds on two cores.
 const MOST_PROMPTS: usize = 5_000;
 
-/// Of each route at least, as far as it has so many.
+/// Of each route at least, as far as it has so many, and all routes together do not have too many.
 const LEAST_OF_A_ROUTE: usize = 20;
 
 /// Comparisons in one examination, at most.
@@ -53,8 +53,8 @@ impl Examination {
     }
 
     /// All candidates, if all together do no harm; else their halves, and the halves of those, beside what was found
-    /// harmless before. On the caller's thread and rayon's: seconds to minutes. `None`: it was cancelled, or nothing can
-    /// be asked.
+    /// harmless before. On the caller's thread and rayon's: seconds to minutes. `None`: it was cancelled, or nothing
+    /// can be asked.
     pub fn examine(&self, candidates: &[Example], watch: &dyn Watch) -> Option<Examined> {
         let dimension = self.references.first()?.embedding.dimension();
         if candidates.iter().any(|candidate| candidate.embedding.dimension() != dimension) {
@@ -118,14 +118,13 @@ fn sample(references: Vec<Example>, routes: usize) -> Vec<Example> {
     if references.len() <= MOST_PROMPTS {
         return references;
     }
+    let least = LEAST_OF_A_ROUTE.min(MOST_PROMPTS / (routes + 1)).max(1) as f64;
     let place = |example: &Example| example.route.map_or(routes, |route| route as usize);
     let mut counts = vec![0usize; routes + 1];
     references.iter().for_each(|example| counts[place(example)] += 1);
     let share = MOST_PROMPTS as f64 / references.len() as f64;
-    let steps: Vec<f64> = counts
-        .iter()
-        .map(|count| *count as f64 / (*count as f64 * share).max(LEAST_OF_A_ROUTE as f64).min(*count as f64))
-        .collect();
+    let steps: Vec<f64> =
+        counts.iter().map(|count| *count as f64 / (*count as f64 * share).max(least).min(*count as f64)).collect();
     let mut seen = vec![0usize; routes + 1];
     let mut taken = references;
     taken.retain(|example| {

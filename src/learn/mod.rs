@@ -120,8 +120,8 @@ impl Learning {
         }
     }
 
-    /// Whether the LLM was asked for this very decision, and is sure of its answer as far as it says. Verdicts that were
-    /// kept or shared agree with nobody but themselves.
+    /// Whether the LLM was asked for this very decision, and is sure of its answer as far as it says. Verdicts that
+    /// were kept or shared agree with nobody but themselves.
     fn is_news(&self, decision: &Decision) -> bool {
         let sure = |probability: f32| probability >= self.0.config.min_probability;
         self.0.config.verdicts
@@ -140,7 +140,11 @@ impl Learning {
         let inner = &self.0;
         let id = correction.decision;
         let remembered = inner.memory.recall(id, Instant::now());
-        let known = remembered.is_some();
+        // What it was about, too: an id alone would vouch for any prompt.
+        let known = remembered.as_ref().is_some_and(|remembered| {
+            correction.text.as_ref().is_none_or(|text| *text == remembered.text)
+                && correction.set.as_ref().is_none_or(|set| *set == remembered.set)
+        });
         let text = correction.text.or_else(|| remembered.as_ref().map(|remembered| Arc::clone(&remembered.text)));
         let set = correction.set.or_else(|| remembered.map(|remembered| remembered.set)).or(correction.default_set);
         let (Some(text), Some(set)) = (text, set) else {
@@ -216,21 +220,15 @@ impl Learning {
         }
     }
 
-    /// Does at once what [`Learning::run`] does in the course of time: records what waits, and applies the rule until it
-    /// accepts no more. For simulations, which have no time; does nothing beside a running one.
+    /// Does at once what [`Learning::run`] does in the course of time: records what waits, and applies the rule until
+    /// it accepts no more. For simulations, which have no time; does nothing beside a running one.
     pub async fn catch_up(&self) {
         let Some(mut waiting) = self.take_waiting() else { return };
         while let Ok(verdict) = waiting.try_recv() {
             self.record(verdict).await;
         }
         let mut rule = self.0.config.accept.as_ref().map(Rule::new);
-        loop {
-            let before = self.0.accepted_by_rule.load(Ordering::Relaxed);
-            self.apply(&mut rule).await;
-            if self.0.accepted_by_rule.load(Ordering::Relaxed) == before {
-                break;
-            }
-        }
+        while self.apply(&mut rule).await {}
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).replace(waiting);
     }
 
@@ -238,10 +236,12 @@ impl Learning {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    async fn apply(&self, rule: &mut Option<Rule>) {
-        let Some(rule) = rule else { return };
-        let accepted = rule.apply(&self.0.recorder).await;
-        self.0.accepted_by_rule.fetch_add(accepted, Ordering::Relaxed);
+    /// Whether another look may come to more.
+    async fn apply(&self, rule: &mut Option<Rule>) -> bool {
+        let Some(rule) = rule else { return false };
+        let looked = rule.apply(&self.0.recorder).await;
+        self.0.accepted_by_rule.fetch_add(looked.accepted, Ordering::Relaxed);
+        looked.more
     }
 
     async fn record(&self, verdict: Verdict) {

@@ -1,5 +1,6 @@
-//! The vectors of the open and accepted proposals, to find those that say nearly the same. Read from the store in steps:
-//! what other servers propose is found too. Proposals that were settled since are still in here; the store looks again.
+//! The vectors of the open and accepted proposals, to find those that say nearly the same. Read from the store in
+//! steps: what other servers propose is found too. Proposals that were settled since are still in here; the store looks
+//! again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -69,8 +69,8 @@ impl Recorder {
         };
         if let Some(embedding) = self.embed(text).await {
             match self.reference_near(set, &embedding, route) {
-                // The vote was unsure of it, and one more prompt like the one that it has would change nothing. A client
-                // who says that a decision was wrong is believed all the same.
+                // The vote was unsure of it, and one more prompt like the one that it has would change nothing. A
+                // client who says that a decision was wrong is believed all the same.
                 Reference::Same(id) if edit.origin.source == Source::LlmVerdict => return Ok(Recorded::Known(id)),
                 Reference::Other(id) => edit.conflicting_reference = Some(id),
                 Reference::Same(_) | Reference::None => {}

@@ -1,5 +1,5 @@
-//! The rule that accepts without a person: enough decisions agree, nothing is in conflict, and the accuracy on the draft's
-//! own prompts is not worse. Into the draft only.
+//! The rule that accepts without a person: enough decisions agree, nothing is in conflict, and the accuracy on the
+//! draft's own prompts is not worse. Into the draft only.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +24,14 @@ const AT_ONCE: u32 = 256;
 
 const PAGE: u32 = 1_000;
 
+/// What one look came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Looked {
+    pub(super) accepted: u64,
+    /// Whether another look may come to something else.
+    pub(super) more: bool,
+}
+
 pub(super) struct Rule {
     agreeing: u32,
     harmful: HashMap<SetName, Harmful>,
@@ -41,21 +49,24 @@ impl Rule {
         Self { agreeing: config.agreeing, harmful: HashMap::new() }
     }
 
-    /// Looks at every set once; returns how many proposals were accepted. What goes wrong is logged and left for the
+    /// Looks at every set once. What goes wrong is logged and left for the
     /// next time.
-    pub(super) async fn apply(&mut self, recorder: &Recorder) -> u64 {
+    pub(super) async fn apply(&mut self, recorder: &Recorder) -> Looked {
         let sets = match recorder.store().list_sets().await {
             Ok(sets) => sets,
             Err(error) => {
                 tracing::warn!(error = %crate::telemetry::chain(&error), "the rule of acceptance cannot read the store");
-                return 0;
+                return Looked::default();
             }
         };
         self.harmful.retain(|name, _| sets.iter().any(|set| set.name == *name));
-        let mut accepted = 0;
+        let mut all = Looked::default();
         for set in sets {
             match self.apply_to(recorder, &set).await {
-                Ok(taken) => accepted += taken,
+                Ok(looked) => {
+                    all.accepted += looked.accepted;
+                    all.more |= looked.more;
+                }
                 // Deleted or changed while it was looked at.
                 Err(StoreError::UnknownSet { .. } | StoreError::Stale { .. }) => {}
                 Err(error) => {
@@ -64,15 +75,15 @@ impl Rule {
                 }
             }
         }
-        accepted
+        all
     }
 
-    async fn apply_to(&mut self, recorder: &Recorder, set: &ReferenceSet) -> Result<u64> {
+    async fn apply_to(&mut self, recorder: &Recorder, set: &ReferenceSet) -> Result<Looked> {
         let routes = recorder.store().list_routes(&set.name).await?;
         let names: Vec<RouteName> = routes.iter().map(|route| route.name.clone()).collect();
         let ripe = self.ripe(recorder, set, &names).await?;
         if ripe.is_empty() {
-            return Ok(0);
+            return Ok(Looked::default());
         }
         let routes: Vec<Route> = routes.into_iter().filter(|route| !route.is_none()).collect();
         let references = references(recorder, set, &routes).await?;
@@ -82,7 +93,12 @@ impl Rule {
         let examined =
             tokio::task::spawn_blocking(move || Examination::of(described, references).examine(&candidates, &stopped));
         // A set that cannot be asked gives no answer: that is for a person.
-        let Some(examined) = examined.await.ok().flatten() else { return Ok(0) };
+        let Some(examined) = examined.await.ok().flatten() else { return Ok(Looked::default()) };
+        // It took its time, and another draft may stand there by now.
+        if recorder.store().get_set(&set.name).await?.revision != set.revision {
+            return Ok(Looked { accepted: 0, more: true });
+        }
+        let more = !examined.harmful.is_empty() || examined.harmless.len() < ripe.len();
         let mut accepted = 0;
         for (place, proposal) in ripe.into_iter().enumerate() {
             if examined.harmful.contains(&place) {
@@ -103,7 +119,7 @@ impl Rule {
                 Err(error) => return Err(error),
             }
         }
-        Ok(accepted)
+        Ok(Looked { accepted, more: more || accepted > 0 })
     }
 
     /// Those of the draft as it is.
@@ -115,8 +131,8 @@ impl Rule {
         &mut known.proposals
     }
 
-    /// Open, without conflicts, with enough that agree, for a route that is there, and not known to be harmful; the first
-    /// so many.
+    /// Open, without conflicts, with enough that agree, for a route that is there, and not known to be harmful; the
+    /// first so many.
     pub(super) async fn ripe(
         &mut self,
         recorder: &Recorder,
@@ -133,7 +149,9 @@ impl Rule {
             for proposal in page {
                 let undisputed = proposal.conflicting_reference.is_none() && proposal.conflicting_proposals.is_empty();
                 let looked_at = self.known_harmful(set).get(&proposal.id) == Some(&proposal.revision);
-                if undisputed && !looked_at && routes.contains(&proposal.route) {
+                // What a prompt of no route does to the others is not asked: that is for a person.
+                let of_a_route = routes.contains(&proposal.route) && proposal.route.as_str() != NO_ROUTE;
+                if undisputed && !looked_at && of_a_route {
                     ripe.push(proposal);
                 }
                 if ripe.len() == AT_ONCE as usize {

@@ -1,7 +1,7 @@
 //! Anthropic's Messages API.
 //!
-//! Its rules differ from ours: the system prompt stands beside the messages, roles alternate, the answers of tools stand
-//! in the user's turns, `max_tokens` is required.
+//! Its rules differ from ours: the system prompt stands beside the messages, roles alternate, the answers of tools
+//! stand in the user's turns, `max_tokens` is required.
 
 pub(super) mod body;
 mod reply;

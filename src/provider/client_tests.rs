@@ -1,4 +1,5 @@
-//! The clients against a scripted provider on loopback: what goes over the wire, and what every kind of failure becomes.
+//! The clients against a scripted provider on loopback: what goes over the wire, and what every kind of failure
+//! becomes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -54,8 +54,8 @@ pub struct ProviderConfig {
     /// Proxy for all calls to this provider. The environment's proxy variables are not used.
     #[serde(default)]
     pub proxy: Option<String>,
-    /// Kind `bedrock` only, where it is required: the AWS region that is called, for example `eu-central-1`. What a target
-    /// promises about where it serves is its own `region`.
+    /// Kind `bedrock` only, where it is required: the AWS region that is called, for example `eu-central-1`. What a
+    /// target promises about where it serves is its own `region`.
     #[serde(default)]
     pub region: Option<String>,
     /// Kind `openai` only: the field that limits the output. Default: `max_tokens`.
@@ -73,8 +73,9 @@ pub enum Kind {
     OpenAi,
     Anthropic,
     Gemini,
-    /// Amazon Bedrock's Converse, in builds with the feature `bedrock`. Without a configured key: `AWS_BEARER_TOKEN_BEDROCK`
-    /// or AWS credentials, from where AWS' own tools take them (environment, profile, web identity, container, instance).
+    /// Amazon Bedrock's Converse, in builds with the feature `bedrock`. Without a configured key:
+    /// `AWS_BEARER_TOKEN_BEDROCK` or AWS credentials, from where AWS' own tools take them (environment, profile, web
+    /// identity, container, instance).
     Bedrock,
     /// Answers typed questions, no chat: for the LLM stage only.
     SystemOne,

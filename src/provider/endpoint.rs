@@ -83,8 +83,8 @@ impl Endpoint {
     }
 }
 
-/// A page or a whole answer would be read as a stream without events; this says it better. Servers that name no type, or
-/// one of their own, are given the benefit of the doubt.
+/// A page or a whole answer would be read as a stream without events; this says it better. Servers that name no type,
+/// or one of their own, are given the benefit of the doubt.
 pub(super) fn eventful(response: Response) -> Result<Response, Error> {
     match response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes) {
         Some(kind) if kind.starts_with(b"text/html") => Err(Error::malformed("an HTML page, not a stream of events")),

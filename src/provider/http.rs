@@ -76,8 +76,8 @@ pub(super) async fn error_body(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// How long the provider asks us to stay away: `retry-after-ms` (OpenAI, Azure), else `retry-after` in seconds. Its other
-/// form, a date, is not read: it would make the answer depend on both clocks.
+/// How long the provider asks us to stay away: `retry-after-ms` (OpenAI, Azure), else `retry-after` in seconds. Its
+/// other form, a date, is not read: it would make the answer depend on both clocks.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     retry_after_in(&|name| headers.get(name)?.to_str().ok())
 }

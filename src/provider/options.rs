@@ -40,10 +40,10 @@ pub struct ProviderOptions {
 }
 
 /// Names that options never set, in any wire format: a data policy, a budget and the plan would not hold. Gathered from
-/// the request schemas of OpenAI (`CreateChatCompletionRequest`), Anthropic (`MessageCreateParams`, with betas) and Gemini
-/// (`GenerateContentRequest` and its `GenerationConfig`, also Vertex AI's), from what servers that speak OpenAI's format add
-/// to it (OpenRouter, LiteLLM, Vercel, TensorZero, Azure, Groq, xAI, DashScope, vLLM, SGLang, TGI, llama.cpp), and from the
-/// models behind Bedrock.
+/// the request schemas of OpenAI (`CreateChatCompletionRequest`), Anthropic (`MessageCreateParams`, with betas) and
+/// Gemini (`GenerateContentRequest` and its `GenerationConfig`, also Vertex AI's), from what servers that speak
+/// OpenAI's format add to it (OpenRouter, LiteLLM, Vercel, TensorZero, Azure, Groq, xAI, DashScope, vLLM, SGLang, TGI,
+/// llama.cpp), and from the models behind Bedrock.
 const PROTECTED: [&[&str]; 5] = [
     // What is asked, and how the answer comes: the decision was made on the messages.
     &[

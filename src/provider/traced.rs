@@ -1,5 +1,5 @@
-//! A provider whose calls are steps of a trace, one client span each, whoever makes them and however they end: dropped in
-//! the middle counts as `cancelled`.
+//! A provider whose calls are steps of a trace, one client span each, whoever makes them and however they end: dropped
+//! in the middle counts as `cancelled`.
 //!
 //! Attributes: <https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/>. Its events, which hold prompts and
 //! answers, are not made.

@@ -95,8 +95,8 @@ pub(super) fn fitted(
     Ok(Fit { rule: Some(rule), bytes, summary: Some(summary), held_out: fitted.held_out, refused: None })
 }
 
-/// What the references of a snapshot say of each other: each is judged by what is fitted to the others. `described`: what
-/// [`describe`] makes of its routes. Empty where nothing can be fitted.
+/// What the references of a snapshot say of each other: each is judged by what is fitted to the others. `described`:
+/// what [`describe`] makes of its routes. Empty where nothing can be fitted.
 pub fn cross_examine(
     snapshot: &Snapshot,
     vectors: &VectorMatrix,

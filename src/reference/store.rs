@@ -160,16 +160,17 @@ pub trait Store: Send + Sync + 'static {
     /// the draft and this is a verdict. `Full` if there would be more than `most_open` open ones.
     /// The set and the route must exist. A decision counts once for each source, and at one proposal only for
     /// corrections: a later one for another route takes the earlier back. Proposals with like texts and different
-    /// routes are in conflict, as are those that the edit names; so is a reference prompt with the very text and another
-    /// route, and one that a named proposal became. The draft stays as it is.
+    /// routes are in conflict, as are those that the edit names; so is a reference prompt with the very text and
+    /// another route, and one that a named proposal became. The draft stays as it is.
     async fn record_proposal(&self, edit: &ProposalEdit, most_open: u32) -> Result<Recorded>;
     /// In the order of their ids.
     async fn list_proposals(&self, set: &SetName, filter: &ProposalFilter) -> Result<Vec<Proposal>>;
     async fn get_proposal(&self, set: &SetName, id: ProposalId) -> Result<Proposal>;
-    /// Accepts a proposal, which writes its prompt into the draft (a reference prompt with the very text gets the route),
-    /// or rejects it; in one transaction, at `at` (seconds since the Unix epoch). The precondition speaks of the
-    /// proposal's revision. What has happened already happens no second time and is no error; a rejected proposal may
-    /// be accepted, an accepted one not be rejected (`ProposalClosed`). The newest [`MAX_SETTLED`](super::MAX_SETTLED) are kept.
+    /// Accepts a proposal, which writes its prompt into the draft (a reference prompt with the very text gets the
+    /// route), or rejects it; in one transaction, at `at` (seconds since the Unix epoch). The precondition speaks of
+    /// the proposal's revision. What has happened already happens no second time and is no error; a rejected proposal
+    /// may be accepted, an accepted one not be rejected (`ProposalClosed`). The newest
+    /// [`MAX_SETTLED`](super::MAX_SETTLED) are kept.
     async fn settle_proposal(
         &self,
         set: &SetName,

@@ -1,5 +1,5 @@
-//! Where a request may go: the configured targets, the rules that each of them is judged by, and the plan that a route makes
-//! of those that are left, in order.
+//! Where a request may go: the configured targets, the rules that each of them is judged by, and the plan that a route
+//! makes of those that are left, in order.
 //!
 //! Pure, but for counting tokens ([`TokenCounter`]): no IO, and time is an argument. A target that may not be used is
 //! refused with its reason, never left out in silence; and no plan holds a target that was not judged.

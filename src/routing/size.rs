@@ -8,8 +8,8 @@ use super::target::Target;
 use crate::money::{Money, Prices};
 use crate::provider::{ChatRequest, Usage};
 
-/// Around each turn, and before the answer: <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>. One
-/// more a turn, since other templates are a little longer.
+/// Around each turn, and before the answer: <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>.
+/// One more a turn, since other templates are a little longer.
 const TURN_TOKENS: u64 = 4;
 const ANSWER_TOKENS: u64 = 3;
 
@@ -19,8 +19,8 @@ const ANSWER_TOKENS: u64 = 3;
 /// (<https://ai.google.dev/gemini-api/docs/tokens>).
 const IMAGE_TOKENS: u64 = 1_600;
 
-/// Bytes of a token, about: OpenAI's rule of thumb for English (<https://help.openai.com/en/articles/4936856>). Code has
-/// three; other scripts take two or three bytes a character and about a token each.
+/// Bytes of a token, about: OpenAI's rule of thumb for English (<https://help.openai.com/en/articles/4936856>). Code
+/// has three; other scripts take two or three bytes a character and about a token each.
 const LIKELY_BYTES: u64 = 4;
 
 /// Bytes of a token where an estimate must rather be too high, as for budgets.
@@ -177,7 +177,8 @@ mod tests {
         assert_eq!(bulk.bound().input_tokens, 10 + around);
     }
 
-    /// What is compared are prices of input and output: an image weighs as much as it does, whether texts were counted or not.
+    /// What is compared are prices of input and output: an image weighs as much as it does, whether texts were counted
+    /// or not.
     #[test]
     fn the_likely_cost_is_of_likely_tokens() {
         let bulk = Bulk { texts: vec!["x".repeat(400).into()], turns: 0, images: 1, max_output_tokens: Some(10) };

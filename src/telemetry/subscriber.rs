@@ -20,8 +20,8 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    // Of AWS' SDK, whose lines can hold answers, only errors, whatever is configured: of two directives the one with the
-    // longer target would hold.
+    // Of AWS' SDK, whose lines can hold answers, only errors, whatever is configured: of two directives the one with
+    // the longer target would hold.
     let silent_about_answers = filter_fn(|line| !line.target().starts_with("aws") || *line.level() == Level::ERROR);
     // Without a hint of its own it would take the other's away.
     let filter = log_filter(&log.level).and(silent_about_answers.with_max_level_hint(LevelFilter::TRACE));

@@ -1,5 +1,5 @@
-//! The audit log of a running server: every answer has its entry, whatever happens to the provider, the client, the disk
-//! or the process.
+//! The audit log of a running server: every answer has its entry, whatever happens to the provider, the client, the
+//! disk or the process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

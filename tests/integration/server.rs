@@ -127,8 +127,8 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        // The small set is easy, and its neighbours are few: they decide alone unless a test asks for more. The target is
-        // beyond what so few prompts can prove, so that no model takes their place.
+        // The small set is easy, and its neighbours are few: they decide alone unless a test asks for more. The target
+        // is beyond what so few prompts can prove, so that no model takes their place.
         let policy = SetPolicy {
             target_accuracy: 0.99,
             min_score: 0.0,

@@ -45,7 +45,8 @@ impl Budget {
     }
 }
 
-/// Saves until `stop`, and once more then. While the store cannot be written to the caps hold all the same, from memory.
+/// Saves until `stop`, and once more then. While the store cannot be written to the caps hold all the same, from
+/// memory.
 pub async fn follow_spend(budget: Budget, store: Arc<dyn Store>, stop: CancellationToken) {
     let mut reach = Reach::new("what the LLM stage spends cannot be saved", "what the LLM stage spends is saved again");
     let mut rounds = 0u32;

@@ -1,5 +1,5 @@
-//! What the LLM is asked: the shortlisted routes with descriptions and examples, and the prompt. As a chat, or as a typed
-//! question where the provider takes those.
+//! What the LLM is asked: the shortlisted routes with descriptions and examples, and the prompt. As a chat, or as a
+//! typed question where the provider takes those.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -130,8 +130,8 @@ fn warn_of_known(rows: &[Row], snapshot: &Snapshot) {
     }
 }
 
-/// What the references alone promise: the thresholds of the decision model; without one, those on the confidences of their
-/// verdicts on each other, in which a route's only prompt has no others of its route, and says nothing.
+/// What the references alone promise: the thresholds of the decision model; without one, those on the confidences of
+/// their verdicts on each other, in which a route's only prompt has no others of its route, and says nothing.
 fn grounds(snapshot: &Snapshot, verdicts: &[Verdict]) -> Grounds {
     let routes: BTreeSet<String> = snapshot.routes.iter().map(|route| route.name.to_string()).collect();
     if let Some(rule) = &snapshot.rule {

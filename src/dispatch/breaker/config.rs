@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 /// `[dispatch.breaker]`: one breaker a target. What opens it are failures of the target's own: no connection, 5xx, time
-/// over, broken or malformed answers. What the request itself caused, and calls that the caller cancelled, do not count.
+/// over, broken or malformed answers. What the request itself caused, and calls that the caller cancelled, do not
+/// count.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerConfig {
-    /// The newest calls are judged, at most so many, 1 to 10,000. Default: 50, so that at 200 calls a second a target that
-    /// is down is left after an eighth of a second.
+    /// The newest calls are judged, at most so many, 1 to 10,000. Default: 50, so that at 200 calls a second a target
+    /// that is down is left after an eighth of a second.
     pub window_calls: usize,
     /// And none older than this. Default: 30 s.
     #[serde(with = "humantime_serde")]
@@ -20,22 +21,25 @@ pub struct BreakerConfig {
     pub min_calls: usize,
     /// Share of failed calls that opens it, above 0 to 1. Default: 0.5.
     pub error_ratio: f64,
-    /// A call is slow if its first text, or its whole answer where it is not streamed, takes so long. Default: none, since
-    /// that depends on the model.
+    /// A call is slow if its first text, or its whole answer where it is not streamed, takes so long. Default: none,
+    /// since that depends on the model.
     #[serde(with = "humantime_serde")]
     pub slow_after: Option<Duration>,
     /// Share of slow calls that opens it, above 0 to 1. Default: 0.8.
     pub slow_ratio: f64,
-    /// How long it stays open the first time; each further time doubles it. A jitter takes up to half of it away. Default: 1 s.
+    /// How long it stays open the first time; each further time doubles it. A jitter takes up to half of it away.
+    /// Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub open_time: Duration,
     /// Longest time that it stays open. Default: 2 s, so that a target that has come back is used again after as long.
     #[serde(with = "humantime_serde")]
     pub max_open_time: Duration,
-    /// Then it is half open: this share of the requests tries it, above 0 to 1, and at least one a second. Default: 0.1.
+    /// Then it is half open: this share of the requests tries it, above 0 to 1, and at least one a second. Default:
+    /// 0.1.
     pub probe_share: f64,
-    /// Of these at most so many at once, the first alone, and so many have to succeed until it closes, 1 to 100. A request
-    /// that asks for one attempt is none of them while another target is well, unless there was none for 10 s. Default: 3.
+    /// Of these at most so many at once, the first alone, and so many have to succeed until it closes, 1 to 100. A
+    /// request that asks for one attempt is none of them while another target is well, unless there was none for 10 s
+    /// or the last was answered well. Default: 3.
     pub probes: u32,
     /// A call that was given less time than this, because its caller had no more, says nothing of the target when it
     /// runs out: otherwise callers in a hurry would close the target for all others. Where the target's usual time is

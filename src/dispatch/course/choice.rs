@@ -18,11 +18,10 @@ pub(super) enum Choice {
 }
 
 impl Course {
-    /// The first in the plan's order whose breaker lets it through, those that have not been tried before those that have.
-    /// A request that could not go on to another target tries none that may fail, if one is well; only if nobody else has
-    /// for long, the first that comes does.
-    /// If there is none: one whose provider's pause ends in time; else one whose breaker is open, as a last resort; else
-    /// one that rests, if it does not rest for long.
+    /// The first in the plan's order whose breaker lets it through, those that have not been tried before those that
+    /// have. A request that could not go on to another target tries none that may fail, if one is well; only if nobody
+    /// else has for long, the first that comes does. If there is none: one whose provider's pause ends in time; else
+    /// one whose breaker is open, as a last resort; else one that rests, if it does not rest for long.
     pub(super) fn choose(&mut self, now: Instant, dice: f64) -> Choice {
         let mut order: Vec<usize> = (0..self.candidates.len()).collect();
         order.sort_by_key(|position| self.candidates.get(*position).map(|candidate| candidate.tries));
@@ -66,8 +65,8 @@ impl Course {
         }
     }
 
-    /// Whether the next attempt may be a probe though there is a target that is well: not if none could follow it, be it
-    /// that the request wants one attempt only, or has used up the others, or that the retry budget is spent. Where
+    /// Whether the next attempt may be a probe though there is a target that is well: not if none could follow it, be
+    /// it that the request wants one attempt only, or has used up the others, or that the retry budget is spent. Where
     /// `dispatch.max_attempts` is 1, none could follow anybody's: there it may.
     fn may_probe(&self, now: Instant) -> bool {
         let more = self.begun == 0 || self.begun + 1 < self.bounds.max_attempts;

@@ -71,8 +71,8 @@ impl Encoder {
         self.network.cpu().describe()
     }
 
-    /// With so many threads that help with single prompts ([`Self::encode_together`]). Each calls `begin` first; then they
-    /// sleep until they are needed.
+    /// With so many threads that help with single prompts ([`Self::encode_together`]). Each calls `begin` first; then
+    /// they sleep until they are needed.
     ///
     /// Errors: `Helper` if the system starts no more threads.
     pub fn with_helpers(self, helpers: usize, begin: impl Fn() + Clone + Send + 'static) -> Result<Self, EncoderError> {
@@ -85,8 +85,8 @@ impl Encoder {
 
     /// One pooled vector, not normalised, for each row of token ids: (batch, hidden).
     ///
-    /// Apart from those vectors, nothing is allocated once a batch of as many tokens, with as long a row, has been seen.
-    /// Errors: `TokenOutOfRange`, `NoTokens`, `TooManyTokens`.
+    /// Apart from those vectors, nothing is allocated once a batch of as many tokens, with as long a row, has been
+    /// seen. Errors: `TokenOutOfRange`, `NoTokens`, `TooManyTokens`.
     pub fn encode(&mut self, batch: &[&[u32]]) -> Result<Vec<Vec<f32>>, EncoderError> {
         let sequences = self.network.check(batch)?;
         Ok(self.encode_alone(&sequences))

@@ -24,8 +24,8 @@ const MAX_BATCH: usize = 1_024;
 /// A failing log is tried again, and the disk waited for, so often.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Entries that nobody waits for are gathered for so long, or until half of the room is taken: waking a thread for each of
-/// them would take the processor away just when the answer is on its way out.
+/// Entries that nobody waits for are gathered for so long, or until half of the room is taken: waking a thread for each
+/// of them would take the processor away just when the answer is on its way out.
 pub(super) const GATHERING: Duration = Duration::from_millis(10);
 
 /// What was lost is told so often.
@@ -169,7 +169,8 @@ impl Desk {
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         };
-        // Whoever takes half of the room, or more, wakes us up: what he has sent by then is seen here, or ends the pause.
+        // Whoever takes half of the room, or more, wakes us up: what he has sent by then is seen here, or ends the
+        // pause.
         let waiting = self.orders.len() + 1;
         if matches!(next, Some(Order::Write { done: None, .. })) && !self.config.is_half_full(waiting) {
             std::thread::park_timeout(self.gathering);

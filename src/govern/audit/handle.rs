@@ -139,7 +139,8 @@ impl Audit {
     }
 
     /// Takes an entry, once there is room for it. With `required` the answer is there once it is written (so that a
-    /// killed process does not lose it), with `best_effort` at once. Dropped while it waits for room, the entry is lost.
+    /// killed process does not lose it), with `best_effort` at once. Dropped while it waits for room, the entry is
+    /// lost.
     ///
     /// # Errors
     /// Only with `required`: it is not written, or not in time, or the log is closed.

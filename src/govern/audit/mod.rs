@@ -28,8 +28,8 @@
 //! # Losing nothing
 //!
 //! One thread writes; it takes what has come in and writes it with one system call, so that a killed process loses
-//! nothing that [`Audit::record`] or [`Taken::written`] has confirmed. Against a failing machine `fsync` helps, as often
-//! as it is set to.
+//! nothing that [`Audit::record`] or [`Taken::written`] has confirmed. Against a failing machine `fsync` helps, as
+//! often as it is set to.
 
 mod chain;
 mod config;

@@ -132,7 +132,8 @@ impl Keys {
     }
 }
 
-/// The key out of `Bearer <key>`; the scheme may be written in any case, <https://www.rfc-editor.org/rfc/rfc9110#section-11.1>.
+/// The key out of `Bearer <key>`; the scheme may be written in any case,
+/// <https://www.rfc-editor.org/rfc/rfc9110#section-11.1>.
 fn bearer(authorization: Option<&[u8]>) -> Result<&str, Unauthenticated> {
     let value = authorization.ok_or(Unauthenticated::Missing)?;
     let text = std::str::from_utf8(value).map_err(|_| Unauthenticated::Malformed)?;

@@ -52,9 +52,9 @@ impl Ledger {
         Ok(Entered::new(Arc::clone(&holder.account)))
     }
 
-    /// Takes what a request is estimated to cost from the caller's limits, all or nothing. What it turns out to cost above
-    /// that, as by attempts after those that failed, is charged all the same. Tokens beyond the limit itself are not asked
-    /// for: such a request needs a minute in which nothing else was sent.
+    /// Takes what a request is estimated to cost from the caller's limits, all or nothing. What it turns out to cost
+    /// above that, as by attempts after those that failed, is charged all the same. Tokens beyond the limit itself are
+    /// not asked for: such a request needs a minute in which nothing else was sent.
     pub fn reserve(&self, caller: &Caller, estimate: Estimate) -> Result<Reservation, Refused> {
         let Some(holder) = caller.holder() else { return Ok(Reservation::free()) };
         let taken = self.take(holder, estimate).inspect_err(|refused| self.0.counts.refused(refused))?;

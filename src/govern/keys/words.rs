@@ -1,5 +1,5 @@
-//! The words that a key's terms may use: those of configured places, and the sets and routes that there are. Any other is
-//! a typing error more often than not, and would lock its holder out, or forbid nothing, in silence.
+//! The words that a key's terms may use: those of configured places, and the sets and routes that there are. Any other
+//! is a typing error more often than not, and would lock its holder out, or forbid nothing, in silence.
 //!
 //! A word can become unknown later, by a change of the configuration. Then it allows nothing, as before; a key that
 //! denies a provider that is no more can send nothing, since what was meant may bear another name now.

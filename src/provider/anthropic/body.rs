@@ -45,8 +45,8 @@ pub(super) fn body(model: &str, request: &ChatRequest, stream: bool) -> Encoded 
     Encoded { body: Value::Object(body), dropped }
 }
 
-/// Claude takes temperatures up to 1, newer models either a temperature or a `top_p` (which not every API calls so), and
-/// thoughts none of them.
+/// Claude takes temperatures up to 1, newer models either a temperature or a `top_p` (which not every API calls so),
+/// and thoughts none of them.
 pub(in crate::provider) fn set_sampling(
     body: &mut Map<String, Value>,
     top_p_name: &'static str,

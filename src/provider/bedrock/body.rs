@@ -1,6 +1,8 @@
 //! What is asked: the body of `Converse`, which is that of `ConverseStream` too
 //! (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>).
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::anthropic::body::set_sampling;
@@ -135,13 +137,9 @@ fn set_tools(body: &mut Map<String, Value>, request: &ChatRequest, maker: Maker,
 
 /// The tools that the turns speak of, in the order of their first calls.
 fn called(request: &ChatRequest) -> Vec<&str> {
-    let mut names = Vec::new();
-    for call in request.messages.iter().flat_map(|message| &message.tool_calls) {
-        if !names.contains(&call.name.as_str()) {
-            names.push(call.name.as_str());
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    let calls = request.messages.iter().flat_map(|message| &message.tool_calls);
+    calls.map(|call| call.name.as_str()).filter(|name| seen.insert(*name)).collect()
 }
 
 /// A tool of which its name alone is known: the request speaks of its calls and does not offer it any more.

@@ -1,4 +1,5 @@
-//! The SDK's way out: our HTTP client with its limits. What it fails with is our own error, which `failure` finds again.
+//! The SDK's way out: our HTTP client with its limits. What it fails with is our own error, which `failure` finds
+//! again.
 
 use std::future::poll_fn;
 use std::pin::Pin;

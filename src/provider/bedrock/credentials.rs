@@ -1,6 +1,7 @@
-//! What calls to Bedrock are allowed by: an API key of Bedrock's, or AWS credentials from the places where AWS' own tools
-//! look for them.
+//! What calls to Bedrock are allowed by: an API key of Bedrock's, or AWS credentials from the places where AWS' own
+//! tools look for them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -31,8 +32,8 @@ pub(in crate::provider) enum Access {
 }
 
 impl Access {
-    /// `key`: the configured API key. The error names the variable that holds one which cannot be sent: whoever set it did
-    /// not want other credentials to be taken instead.
+    /// `key`: the configured API key. The error names the variable that holds one which cannot be sent: whoever set it
+    /// did not want other credentials to be taken instead.
     pub(in crate::provider) fn of(
         key: Option<Secret>,
         env: &dyn Fn(&str) -> Option<String>,
@@ -70,12 +71,17 @@ pub(in crate::provider) struct Places {
     connect_timeout: Duration,
     proxy: Option<String>,
     found: OnceCell<(DefaultCredentialsChain, Connector)>,
+    /// Looks in succession that found nothing, while a place did not answer.
+    unsure: AtomicU32,
 }
+
+/// So many such looks are no passing fault: outside of the cloud, its metadata service never answers.
+const MOST_UNSURE: u32 = 3;
 
 impl Places {
     pub(in crate::provider) fn new(region: &str, connect_timeout: Duration, proxy: Option<String>) -> Self {
         let region = Region::new(region.to_owned());
-        Self { region, connect_timeout, proxy, found: OnceCell::new() }
+        Self { region, connect_timeout, proxy, found: OnceCell::new(), unsure: AtomicU32::new(0) }
     }
 
     /// The headers configured for the provider do not go to where credentials come from.
@@ -90,19 +96,20 @@ impl Places {
         Ok((chain.build().await, connector))
     }
 
-    /// A place that cannot be reached counts among the chain's as one that has none: that may pass, and must not be taken
-    /// for an operator who has given none.
+    /// A place that cannot be reached counts among the chain's as one that has none: that may pass, and is not taken at
+    /// once for an operator who has given none.
     async fn look(&self) -> Result<Credentials, CredentialsError> {
         let (chain, connector) = self.found.get_or_try_init(|| self.chain()).await?;
         let before = connector.unanswered();
         let found = chain.provide_credentials().await;
         let is_sure = connector.unanswered() == before;
-        match found {
-            Err(CredentialsError::CredentialsNotLoaded(_)) if !is_sure => {
-                Err(CredentialsError::provider_error("none found, and a place where they may be did not answer"))
-            }
-            found => found,
+        let nothing = matches!(found, Err(CredentialsError::CredentialsNotLoaded(_)));
+        if !nothing || is_sure {
+            self.unsure.store(0, Ordering::Relaxed);
+        } else if self.unsure.fetch_add(1, Ordering::Relaxed) + 1 < MOST_UNSURE {
+            return Err(CredentialsError::provider_error("none found, and a place where they may be did not answer"));
         }
+        found
     }
 }
 

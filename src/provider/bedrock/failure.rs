@@ -22,8 +22,8 @@ const SIGNED: &str = "The Canonical String";
 
 type StreamError = SdkError<ConverseStreamOutputError, RawMessage>;
 
-/// Of a call that has not begun to be answered with success. A stream has not before its first event has come, for which
-/// the SDK waits.
+/// Of a call that has not begun to be answered with success. A stream has not before its first event has come, for
+/// which the SDK waits.
 pub(super) fn failure<E>(error: SdkError<E, HttpResponse>, redactor: &Redactor) -> Error
 where
     E: ProvideErrorMetadata + StdError + 'static,

@@ -59,8 +59,8 @@ impl Thinking {
         }
     }
 
-    /// <https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html>: the highest effort takes neither
-    /// a limit of tokens nor sampling, and budgets rest on the limit.
+    /// <https://docs.aws.amazon.com/nova/latest/nova2-userguide/extended-thinking.html>: the highest effort takes
+    /// neither a limit of tokens nor sampling, and budgets rest on the limit.
     fn of_nova(request: &ChatRequest) -> Self {
         let unlimited = request.max_output_tokens.is_none();
         let (effort, exact) = match request.reasoning_effort {

@@ -53,7 +53,8 @@ fn mark(at: usize, message: &Message, may_stand: bool, dropped: &mut Vec<String>
     (message.cache_mark && may_stand).then(cache_point)
 }
 
-/// Behind thoughts the API takes no mark. They come first in a turn: where one is the last block, there is nothing else.
+/// Behind thoughts the API takes no mark. They come first in a turn: where one is the last block, there is nothing
+/// else.
 fn is_thought(block: &Value) -> bool {
     block.get("reasoningContent").is_some()
 }

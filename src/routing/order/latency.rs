@@ -1,10 +1,10 @@
 //! Least latency: peak EWMA with the power of two choices, as Finagle and tower have it
 //! (<https://linkerd.io/2016/03/16/beyond-round-robin-load-balancing-for-latency/>, `tower::load::PeakEwma`).
 //!
-//! A target's estimate jumps up to any time above it and decays from there, so that a slow answer is believed at once and
-//! forgotten slowly; calls under way count as if each took as long. Of two targets drawn by lot the better goes first:
-//! always taking the best would send everybody there at once (Mitzenmacher, "The power of two choices in randomized load
-//! balancing", 2001).
+//! A target's estimate jumps up to any time above it and decays from there, so that a slow answer is believed at once
+//! and forgotten slowly; calls under way count as if each took as long. Of two targets drawn by lot the better goes
+//! first: always taking the best would send everybody there at once (Mitzenmacher, "The power of two choices in
+//! randomized load balancing", 2001).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -286,6 +286,14 @@ pub(crate) async fn are_listed_in_pages(store: &impl Store) {
     record(store, unknown("u2")).await;
     assert_eq!(places(ProposalFilter { agreeing: 2, ..any() }).await, [0, 4]);
     assert_eq!(places(ProposalFilter { agreeing: 3, ..any() }).await, [0; 0]);
+    // They leave room for those that somebody knows, and may come to be known.
+    for at in 0..crate::reference::MAX_ORIGINS {
+        record(store, unknown(&format!("v{at}"))).await;
+    }
+    let known = |edit: ProposalEdit| ProposalEdit { origin: Origin { known: true, ..edit.origin }, ..edit };
+    record(store, known(unknown("u2"))).await;
+    record(store, known(unknown("w"))).await;
+    assert_eq!(places(ProposalFilter { agreeing: 4, ..any() }).await, [0]);
 
     let vectors = store.proposal_vectors(&set("a"), &model("m"), all[0].id, 2).await.unwrap();
     assert_eq!(vectors.iter().map(|vector| vector.id).collect::<Vec<_>>(), [all[1].id, all[3].id]);

@@ -27,8 +27,8 @@ fn fate() -> impl Strategy<Value = Fate> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
-    /// Many requests on shared health, whatever happens to them: no call outside of the plan, no more calls than allowed,
-    /// none that is given time past the deadline, and no more of them together than the budget allows.
+    /// Many requests on shared health, whatever happens to them: no call outside of the plan, no more calls than
+    /// allowed, none that is given time past the deadline, and no more of them together than the budget allows.
     #[test]
     fn every_request_keeps_within_its_bounds(
         requests in proptest::collection::vec(

@@ -1,5 +1,5 @@
-//! The provider as it is configured, against a scripted one on loopback: what goes over the wire, and what every kind of
-//! failure becomes.
+//! The provider as it is configured, against a scripted one on loopback: what goes over the wire, and what every kind
+//! of failure becomes.
 
 use std::sync::Arc;
 use std::time::Duration;

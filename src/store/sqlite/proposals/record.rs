@@ -95,7 +95,8 @@ fn of(edit: &ProposalEdit, same: bool) -> impl Fn(&(String, String)) -> bool {
     move |(_, route)| (route == edit.route.as_str()) == same
 }
 
-/// The proposal that the edit is counted at: one with a like text, or the first open one that the caller found to be near.
+/// The proposal that the edit is counted at: one with a like text, or the first open one that the caller found to be
+/// near.
 async fn find(db: &mut SqliteConnection, set_id: i64, edit: &ProposalEdit) -> Result<Option<ProposalId>, Fault> {
     let like: Option<u64> =
         sqlx::query_scalar("SELECT id FROM proposals WHERE set_id = $1 AND likeness = $2 AND route = $3")
@@ -195,14 +196,15 @@ async fn take_back(
     Ok(())
 }
 
-/// Whether it was new. A decision counts once for each source.
+/// Whether it was new, or is known by now. A decision counts once for each source. Half of the places are kept for
+/// decisions that are known: anybody can name others.
 async fn add_origin(db: &mut SqliteConnection, id: ProposalId, edit: &ProposalEdit) -> Result<bool, Fault> {
     let origin = &edit.origin;
     let added = sqlx::query(
         "INSERT INTO proposal_origins (proposal_id, source, decision, known, model, at, note)
          SELECT $1, $2, $3, $4, $5, $6, $7
          WHERE (SELECT count(*) FROM proposal_origins WHERE proposal_id = $1) < $8
-         ON CONFLICT (proposal_id, source, decision) DO NOTHING",
+         ON CONFLICT (proposal_id, source, decision) DO UPDATE SET known = 1 WHERE excluded.known > known",
     )
     .bind(number(id))
     .bind(origin.source.as_str())
@@ -211,7 +213,7 @@ async fn add_origin(db: &mut SqliteConnection, id: ProposalId, edit: &ProposalEd
     .bind(&origin.model)
     .bind(origin.at)
     .bind(&origin.note)
-    .bind(MAX_ORIGINS)
+    .bind(if origin.known { MAX_ORIGINS } else { MAX_ORIGINS / 2 })
     .execute(db)
     .await?;
     Ok(added.rows_affected() > 0)
