@@ -262,7 +262,7 @@ fn settle(
         Fallback::BestGuess | Fallback::Abstain => None,
     };
     match (llm, &snapshot.policy.fallback) {
-        (LlmOutcome::NotNeeded, _) => (Stage::Embedding, winner),
+        (LlmOutcome::NotNeeded, _) if winner.is_some() => (Stage::Embedding, winner),
         (LlmOutcome::Verdict, _) => (Stage::Llm, choice),
         (_, Fallback::DefaultRoute(_)) if default_route.is_some() => (Stage::DefaultRoute, default_route),
         // The LLM was sure that nothing applies: guessing against it would be worse than saying so.
@@ -275,6 +275,27 @@ fn settle(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::{BuildWatch, IndexConfig};
+    use crate::publish::Draft;
+    use crate::reference::{Fingerprint, SetEdit, SetName, SetPolicy};
+
+    #[test]
+    fn where_there_are_no_routes_nothing_is_decided() {
+        let name = SetName::new("empty").unwrap();
+        let edit = SetEdit { name, description: String::new(), policy: SetPolicy::default() };
+        let draft = Draft::new(&edit, &[], 2);
+        let snapshot = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default());
+        let evidence = Evidence {
+            scores: Box::default(),
+            judged: None,
+            neighbours: Box::default(),
+            searched: 20,
+            input_tokens: 1,
+            input_seen: 1.0,
+            mended_words: 0,
+        };
+        assert_eq!(settle(LlmOutcome::NotNeeded, None, &evidence, &snapshot.unwrap()), (Stage::Abstained, None));
+    }
 
     #[test]
     fn the_llm_stage_leaves_time_for_what_follows() {
