@@ -86,15 +86,7 @@ impl Examination {
     }
 
     fn compare(&self, known: &[&Example], added: &[&Example], watch: &dyn Watch) -> Result<Comparison, FitError> {
-        let routes: Vec<semroute_decision::Route<'_>> = self
-            .routes
-            .iter()
-            .map(|(route, embedding)| semroute_decision::Route {
-                name: route.name.as_str(),
-                description: &route.description,
-                embedding: embedding.as_ref().map(Embedding::as_slice),
-            })
-            .collect();
+        let routes: Vec<_> = self.routes.iter().map(|(route, embedding)| route.to_fit(embedding.as_ref())).collect();
         let all = || known.iter().chain(added);
         let dimension = all().next().map_or(0, |example| example.embedding.dimension());
         let mut embeddings = Array2::zeros((known.len() + added.len(), dimension));

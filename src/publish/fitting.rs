@@ -181,15 +181,7 @@ impl FitInput {
         vectors: &VectorMatrix,
         fit: impl FnOnce(&TrainingSet<'_>) -> Result<T, FitError>,
     ) -> Result<T, FitError> {
-        let routes: Vec<semroute_decision::Route<'_>> = self
-            .routes
-            .iter()
-            .map(|(route, embedding)| semroute_decision::Route {
-                name: route.name.as_str(),
-                description: &route.description,
-                embedding: embedding.as_ref().map(Embedding::as_slice),
-            })
-            .collect();
+        let routes: Vec<_> = self.routes.iter().map(|(route, embedding)| route.to_fit(embedding.as_ref())).collect();
         // As prompts come: without what agents put around them.
         let words: Vec<Arc<str>> = references.iter().map(|reference| words_of(&reference.text)).collect();
         let known = references.iter().zip(&words).map(|(reference, words)| Example {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::name::{ReferenceId, RouteName, SetName, TargetName};
 use super::policy::{SetPolicy, outside};
+use crate::embed::Embedding;
 
 /// Longest text of a reference prompt in bytes.
 pub const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -137,6 +138,12 @@ impl Route {
             "" => self.name.to_string(),
             description => format!("{}: {description}", self.name),
         }
+    }
+
+    /// For a training set. `embedding`: of [`Route::words`], where there is one.
+    pub(crate) fn to_fit<'a>(&'a self, embedding: Option<&'a Embedding>) -> semroute_decision::Route<'a> {
+        let embedding = embedding.map(Embedding::as_slice);
+        semroute_decision::Route { name: self.name.as_str(), description: &self.description, embedding }
     }
 
     /// Whether it is the reserved one, whose prompts belong to no route.
