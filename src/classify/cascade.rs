@@ -285,16 +285,10 @@ mod tests {
         let edit = SetEdit { name, description: String::new(), policy: SetPolicy::default() };
         let draft = Draft::new(&edit, &[], 2);
         let snapshot = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default());
-        let evidence = Evidence {
-            scores: Box::default(),
-            judged: None,
-            neighbours: Box::default(),
-            searched: 20,
-            input_tokens: 1,
-            input_seen: 1.0,
-            mended_words: 0,
-        };
-        assert_eq!(settle(LlmOutcome::NotNeeded, None, &evidence, &snapshot.unwrap()), (Stage::Abstained, None));
+        assert_eq!(
+            settle(LlmOutcome::NotNeeded, None, &Evidence::nothing(), &snapshot.unwrap()),
+            (Stage::Abstained, None)
+        );
     }
 
     #[test]

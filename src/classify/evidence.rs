@@ -33,6 +33,22 @@ pub struct Evidence {
     pub mended_words: usize,
 }
 
+#[cfg(test)]
+impl Evidence {
+    /// Nothing was found for a prompt of one token.
+    pub fn nothing() -> Self {
+        Self {
+            scores: Box::default(),
+            judged: None,
+            neighbours: Box::default(),
+            searched: 20,
+            input_tokens: 1,
+            input_seen: 1.0,
+            mended_words: 0,
+        }
+    }
+}
+
 /// What the decision model says of the first score's route.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judged {

@@ -2,6 +2,7 @@
 
 mod loopback;
 mod outages;
+mod world;
 
 use super::Attempt;
 

@@ -135,15 +135,6 @@ impl Fixture {
     }
 
     fn decide(&self, text: &str, chosen: &str, verdict: Option<LlmChoice>) -> Uuid {
-        let evidence = Evidence {
-            scores: Box::default(),
-            judged: None,
-            neighbours: Box::default(),
-            searched: 20,
-            input_tokens: 1,
-            input_seen: 1.0,
-            mended_words: 0,
-        };
         let decision = Decision {
             id: Uuid::now_v7(),
             snapshot: Arc::clone(&self.snapshot),
@@ -154,7 +145,7 @@ impl Fixture {
             without_llm: (Stage::BestGuess, None),
             llm: LlmOutcome::Verdict,
             verdict,
-            evidence: Arc::new(evidence),
+            evidence: Arc::new(Evidence::nothing()),
             shown: 5,
             cached: false,
             timings: Timings::default(),

@@ -15,12 +15,13 @@ const THINKING_MIN_TOP_P: f32 = 0.95;
 
 pub(super) fn body(model: &str, request: &ChatRequest, stream: bool) -> Encoded {
     let mut dropped = Vec::new();
+    let system = system(request, &mut dropped);
     let turns = turns(request, &mut dropped);
     let thinking = Thinking::of(model, request);
     let mut body = Map::new();
     set(&mut body, "model", Some(model));
     set(&mut body, "max_tokens", Some(thinking.max_tokens));
-    set(&mut body, "system", system(request));
+    set(&mut body, "system", system);
     set(&mut body, "messages", Some(turns));
     set_sampling(&mut body, "top_p", request, thinking.fixes_sampling, &mut dropped);
     set(&mut body, "stop_sequences", (!request.stop.is_empty()).then(|| request.stop.clone()));
@@ -69,15 +70,19 @@ pub(in crate::provider) fn set_sampling(
     }
 }
 
-/// Plain if nothing in it is marked.
-fn system(request: &ChatRequest) -> Option<Value> {
-    let said = |message: &&Message| message.role == Role::System && !message.text.trim().is_empty();
-    let blocks = request.messages.iter().filter(said).map(|message| {
-        let mut block = text(&message.text);
-        mark(&mut block, message.cache_mark);
-        block
-    });
-    Some(plain_or_blocks(blocks.collect())).filter(|system| *system != json!([]))
+/// Plain if nothing in it is marked. A blank text is left out, and its mark with it.
+fn system(request: &ChatRequest, dropped: &mut Vec<String>) -> Option<Value> {
+    let mut blocks = Vec::new();
+    for (at, message) in request.messages.iter().enumerate().filter(|(_, message)| message.role == Role::System) {
+        if !message.text.trim().is_empty() {
+            let mut block = text(&message.text);
+            mark(&mut block, message.cache_mark);
+            blocks.push(block);
+        } else if message.cache_mark {
+            dropped.push(format!("messages[{at}].cache_mark"));
+        }
+    }
+    (!blocks.is_empty()).then(|| plain_or_blocks(blocks))
 }
 
 /// The turns: neighbours of one role joined, since the API wants roles to alternate, and empty ones left out.

@@ -195,3 +195,12 @@ fn no_thought_is_marked() {
     assert!(marked.dropped.is_empty());
     assert_eq!(marked.body["messages"][1]["content"][1]["cache_control"], serde_json::json!({"type": "ephemeral"}));
 }
+
+#[test]
+fn the_mark_of_a_blank_system_text_is_told_to_be_dropped() {
+    let system = |text: &str, cache_mark: bool| Message { cache_mark, ..Message::new(Role::System, text) };
+    let messages = vec![system("Be brief.", false), system(" \n", true), Message::user("why?"), system("", false)];
+    let sent = body(MODEL, &ChatRequest { messages, ..ChatRequest::default() }, false);
+    assert_eq!(sent.dropped, ["messages[1].cache_mark"]);
+    assert_eq!(sent.body["system"], "Be brief.");
+}
