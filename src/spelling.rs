@@ -1,9 +1,9 @@
 //! Typing errors: a word of a prompt that nobody knows is read as the word of the reference prompts that it is a slip
 //! away from. The text that is classified changes, not the one that is sent on.
 //!
-//! An embedding model cuts a mistyped word into pieces that mean nothing, and the prompt lands elsewhere. Of BANKING77's
-//! test prompts with a slip in every twelfth letter, 30 % change their route as they are, and 9 % read in this way
-//! (`semroute eval --stability`, 10 references a label). Teaching the decision model with mistyped copies of the
+//! An embedding model cuts a mistyped word into pieces that mean nothing, and the prompt lands elsewhere. Of the test
+//! prompts of BANKING77 with a slip in every twelfth letter, 30 % change their route as they are, and 9 % read in this
+//! way (`semroute eval --stability`, 10 references a label). Teaching the decision model with mistyped copies of the
 //! references, tried on the training file, gained a third of that and cost a point on prompts without slips.
 
 use std::borrow::Cow;

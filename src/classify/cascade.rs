@@ -230,7 +230,7 @@ struct Trust {
     doubts: Vec<Doubt>,
 }
 
-/// A snapshot without neighbours has every doubt.
+/// A snapshot with routes and without neighbours has every doubt, one without routes none: there is nothing to doubt.
 fn trust(evidence: &Evidence, snapshot: &Snapshot, target: Option<f32>) -> Trust {
     let wanted = |rule: &DecisionRule| match target {
         Some(target) => rule.threshold_for(target),
@@ -285,10 +285,25 @@ mod tests {
         let edit = SetEdit { name, description: String::new(), policy: SetPolicy::default() };
         let draft = Draft::new(&edit, &[], 2);
         let snapshot = draft.finish(Fingerprint("m".to_owned()), &IndexConfig::default(), &BuildWatch::default());
-        assert_eq!(
-            settle(LlmOutcome::NotNeeded, None, &Evidence::nothing(), &snapshot.unwrap()),
-            (Stage::Abstained, None)
-        );
+        let (snapshot, evidence) = (Arc::new(snapshot.unwrap()), Arc::new(Evidence::nothing()));
+        let settled = settle(LlmOutcome::NotNeeded, None, &evidence, &snapshot);
+        assert_eq!(settled, (Stage::Abstained, None));
+        let decision = Decision {
+            id: Uuid::now_v7(),
+            snapshot,
+            route: settled.1,
+            stage: settled.0,
+            threshold: None,
+            doubts: Box::default(),
+            without_llm: settled,
+            llm: LlmOutcome::NotNeeded,
+            verdict: None,
+            evidence,
+            shown: 5,
+            cached: false,
+            timings: Timings::default(),
+        };
+        assert_eq!(decision.reason(), "the set has no routes");
     }
 
     #[test]

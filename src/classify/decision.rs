@@ -213,6 +213,8 @@ impl Decision {
             .map(|doubt| format!("{} {:.3} is below {:.3}", doubt.measure.as_str(), doubt.value, doubt.bound))
             .collect();
         let llm = match self.llm {
+            // There was nobody to doubt.
+            LlmOutcome::NotNeeded if self.stage == Stage::Abstained => return "the set has no routes".to_owned(),
             LlmOutcome::NotNeeded => {
                 let sure = |(judged, threshold): (Judged, f32)| {
                     format!("confidence {:.3} is at least {threshold:.3}", judged.confidence)

@@ -16,6 +16,7 @@ use crate::provider::{
 };
 use crate::reference::TargetName;
 use crate::routing::{Plan, Target};
+
 /// What a provider does at present.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Mood {
@@ -100,7 +101,7 @@ pub(super) struct Phase {
     /// Streams that broke after text.
     pub broken: u32,
     pub failed: Vec<String>,
-    /// Milliseconds, sorted; of those that began a second or more after the phase.
+    /// Milliseconds, sorted; of those that began two seconds or more after the phase did.
     pub latencies: Vec<u128>,
     /// Calls of each provider.
     pub calls: Vec<u32>,
