@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The share of requests that should take no longer than is reckoned with. One that does is outweighed by 2,000 that do
 /// not: after a moment in which the factor came to [`MOST`], 60,000 bring it back to [`START`]. With 0.998 the simulated
-/// overloads have the same goodput, and three times as many come late.
+/// overloads have the same goodput, and in the worst of them three times as many come late.
 const QUANTILE: f64 = 0.9995;
 
 /// A step up, on each request that exceeds what is reckoned with; steps down are smaller as exceeding is to be rarer,
