@@ -63,7 +63,7 @@ impl Calibrated {
         }
         let none = held_out.iter().filter(|held| held.route.is_none());
         scope_rows.extend(none.map(|held| ScopeRow { signs: held.signs, kind: ScopeKind::None }));
-        let scope = ScopeModel::fit(&scope_rows, config.out_of_scope_share);
+        let scope = ScopeModel::fit(&scope_rows, config.out_of_scope_share, routes);
 
         let opinions: Vec<(&Opinions, u32)> = labelled.iter().map(|(held, route)| (&held.opinions, *route)).collect();
         let mix = mix::fit(&opinions);

@@ -1,6 +1,6 @@
 //! The three channels, and what they say of a prompt. Fitting and deciding go through the same code.
 
-use crate::algebra::{Kernels, log_sum_exp};
+use crate::algebra::{Kernels, argmax, log_sum_exp};
 use crate::loss::sparse_logits;
 use crate::votes::{self, Familiarity};
 
@@ -44,6 +44,8 @@ pub(crate) struct Signs {
     /// How much likelier all routes are than `none`, in log-odds; 0 for a head without that class.
     pub(crate) against_none: f32,
     pub(crate) familiarity: Familiarity,
+    /// The route that the head gives the highest logit.
+    pub(crate) first: u32,
 }
 
 impl Classifiers {
@@ -85,6 +87,7 @@ impl Classifiers {
             energy,
             against_none: none.first().map_or(0.0, |none| energy - none),
             familiarity: votes::familiarity(view.neighbours),
+            first: argmax(routes) as u32,
         }
     }
 }

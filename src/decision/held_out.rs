@@ -179,6 +179,8 @@ impl HeldOutInput<'_> {
         let embeddings = corpus.design.select(&queries);
         let cancelled = || self.watch.cancelled();
         let nearest = nearest(embeddings.embeddings(queries.len()), self.embeddings, KEPT, &keep, &cancelled)?;
+        // The classifiers count without the routes that are left out.
+        let numbers: Vec<u32> = (0..corpus.routes as u32).filter(|route| !left_out(*route)).collect();
         let mut logits = Vec::new();
         let mut rows = Vec::with_capacity(queries.len());
         for (place, (row, near)) in queries.into_iter().zip(nearest).enumerate() {
@@ -188,7 +190,9 @@ impl HeldOutInput<'_> {
             let view = view(corpus, row, &neighbours);
             classifiers.head_logits(view.embedding, &mut logits);
             let kind = if place < strange.len() { ScopeKind::LeftOut } else { ScopeKind::Known };
-            rows.push(ScopeRow { signs: classifiers.signs(&view, &logits), kind });
+            let signs = classifiers.signs(&view, &logits);
+            let first = numbers.get(signs.first as usize).copied().unwrap_or_default();
+            rows.push(ScopeRow { signs: Signs { first, ..signs }, kind });
         }
         Ok(rows)
     }

@@ -1,6 +1,6 @@
 //! The crate through its public door: sound answers or typed refusals, whatever the set.
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 use proptest::prelude::*;
 
 use super::*;
@@ -281,6 +281,36 @@ fn equal_sets_give_equal_models_on_any_number_of_threads() {
         pool.install(|| toy.fit().model.to_bytes())
     };
     assert!(on(1) == on(3));
+}
+
+#[test]
+fn a_rare_route_is_heard_beside_a_huge_one() {
+    // A route of 6,000 prompts within three dimensions; one of five, each along a dimension of its own.
+    let mut toy = Toy::new(&[6_000, 5], 0, 1.0);
+    let mut random = SplitMix64::new(5);
+    let mut common = move || {
+        let drawn: Vec<f32> = (0..3).map(|_| random.below(2001) as f32 / 1000.0 - 1.0).collect();
+        let norm = drawn.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-3);
+        Array1::from_shape_fn(DIMENSION, |at| drawn.get(at).map_or(0.0, |value| value / norm))
+    };
+    let axis = |at: usize| Array1::from_shape_fn(DIMENSION, |other| f32::from(u8::from(other == at)));
+    for row in 0..6_005 {
+        let prompt = if row < 6_000 { common() } else { common() * 0.28 + axis(3 + row - 6_000) * 0.96 };
+        toy.embeddings.row_mut(row).assign(&prompt);
+        toy.texts[row] = format!("text {row}");
+    }
+    let model = toy.fit().model;
+    for row in 6_000..6_005 {
+        let known = toy.judge(&model, row);
+        assert!(known.ranking[0].0 == 1 && known.confidence > 0.9 && known.in_scope > 0.9, "{row}: {known:?}");
+        // Half of it is what the huge route says, too.
+        let paraphrase = common() * 0.6 + axis(3 + row - 6_000) * 0.8;
+        let mut neighbours: Vec<(u32, f32)> =
+            (0..6_005).map(|other| (u32::from(other >= 6_000), toy.embeddings.row(other).dot(&paraphrase))).collect();
+        neighbours.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let judged = model.judge(&paraphrase.to_vec(), "in other words", &neighbours[..VOTERS]).unwrap();
+        assert!(judged.ranking[0].0 == 1 && judged.confidence > 0.5, "{row}: {judged:?}");
+    }
 }
 
 #[test]

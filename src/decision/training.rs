@@ -25,8 +25,15 @@ const RESTARTED_ITERATIONS: usize = 10;
 /// references' numbers say something of what will come, but less than a count of it would.
 const BALANCE: f32 = 0.5;
 
-/// Bounds of that factor.
-const BALANCE_RANGE: (f32, f32) = (0.1, 10.0);
+/// Bounds of that factor: one prompt beside 10,000 still counts, one beside more counts no more.
+const BALANCE_RANGE: (f32, f32) = (0.1, 100.0);
+
+/// A class with less than a quarter of what each had if all weighed the same is rare: where a fit stops is measured by
+/// the rarest. Of a mean over 100,000 prompts, what five of another class gain is nothing.
+const RARE: f64 = 4.0;
+
+/// The finest that a fit becomes for their sake.
+const FINEST: f64 = 0.01;
 
 /// Fits on parts of a corpus.
 pub(crate) struct Trainer<'a> {
@@ -103,7 +110,7 @@ impl<'a> Trainer<'a> {
         };
         let size = targets.count * design.view().ncols();
         let mut point = start.map_or_else(|| vec![0.0; size], |start| start.head.clone());
-        minimise(&mut loss, &mut point, stop(HEAD_GAIN, start.map(|_| used.len())), &self.cancelled)?;
+        minimise(&mut loss, &mut point, stop(HEAD_GAIN, &targets, start.map(|_| used.len())), &self.cancelled)?;
         Some(point)
     }
 
@@ -111,14 +118,16 @@ impl<'a> Trainer<'a> {
         let mut loss = SparseLoss::new(&self.corpus.bags, targets, self.config.lexical_ridge);
         let size = targets.count * (self.corpus.bags.columns() + 1);
         let mut point = start.map_or_else(|| vec![0.0; size], |start| start.lexical.clone());
-        minimise(&mut loss, &mut point, stop(LEXICAL_GAIN, start.map(|_| targets.weights.len())), &self.cancelled)?;
+        let stop = stop(LEXICAL_GAIN, &targets, start.map(|_| targets.weights.len()));
+        minimise(&mut loss, &mut point, stop, &self.cancelled)?;
         Some(point)
     }
 }
 
 /// `restarted`: rows of a fit that starts from another. What a single new row promises is little of the mean, and must
 /// not be too little to begin.
-fn stop(least_gain: f64, restarted: Option<usize>) -> Stop {
+fn stop(least_gain: f64, targets: &Targets, restarted: Option<usize>) -> Stop {
+    let least_gain = least_gain * rarity(targets);
     match restarted {
         None => Stop { max_iterations: MAX_ITERATIONS, least_gain },
         Some(rows) => {
@@ -126,6 +135,19 @@ fn stop(least_gain: f64, restarted: Option<usize>) -> Stop {
             Stop { max_iterations: RESTARTED_ITERATIONS, least_gain: least_gain.min(of_a_row) }
         }
     }
+}
+
+/// 1, or less where a class is rare.
+fn rarity(targets: &Targets) -> f64 {
+    let mut sums = vec![0.0f64; targets.count];
+    let learned = targets.classes.iter().zip(targets.weights).filter(|(_, weight)| **weight > 0.0);
+    for (class, weight) in learned {
+        sums[*class as usize] += f64::from(*weight);
+    }
+    let total: f64 = sums.iter().sum();
+    let present = || sums.iter().copied().filter(|sum| *sum > 0.0);
+    let least = present().fold(total, f64::min);
+    if total > 0.0 { (RARE * least * present().count() as f64 / total).clamp(FINEST, 1.0) } else { 1.0 }
 }
 
 /// Weights of the rows and descriptions that `used` and that are learned from; 0 of the others.
@@ -146,4 +168,24 @@ fn weights(corpus: &Corpus, config: &FitConfig, used: &dyn Fn(usize) -> bool) ->
             if row < corpus.rows() { balance } else { balance * config.description_weight }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(counts: &[(usize, f32)]) -> f64 {
+        let classes: Vec<u32> = counts.iter().zip(0..).flat_map(|((count, _), class)| vec![class; *count]).collect();
+        let weights: Vec<f32> = counts.iter().flat_map(|(count, weight)| vec![*weight; *count]).collect();
+        rarity(&Targets { classes: &classes, weights: &weights, count: counts.len() })
+    }
+
+    #[test]
+    fn only_a_rare_class_makes_fits_finer() {
+        assert_eq!(of(&[(10, 1.0), (10, 1.0), (4, 1.0)]), 1.0);
+        assert!((of(&[(1_000, 1.0), (5, 10.0)]) - 4.0 * 50.0 * 2.0 / 1_050.0).abs() < 1e-6);
+        assert_eq!(of(&[(100_000, 1.0), (1, 1.0)]), FINEST);
+        assert_eq!(of(&[(100, 1.0), (100, 0.0)]), 1.0, "a class that nothing is learned of is not rare");
+        assert_eq!(of(&[]), 1.0);
+    }
 }

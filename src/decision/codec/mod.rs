@@ -23,7 +23,7 @@ use crate::training_set::MAX_ROUTES;
 const MAGIC: &[u8; 8] = b"SRDECIDE";
 
 /// Raised with every change of the layout, of the features' hashes or of what a feature means.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 impl DecisionModel {
     /// The model as bytes, for [`DecisionModel::from_bytes`]. About 4 bytes times routes times (dimension + features).
@@ -49,6 +49,7 @@ impl DecisionModel {
             out.f64(*mean);
             out.f64(*deviation);
         });
+        out.f32s(&self.scope.closeness);
         out.f64s(&self.scope.logistic.coefficients);
         out.f32(self.shortlist.bound);
         out.u32(self.shortlist.limit);
@@ -90,7 +91,7 @@ impl DecisionModel {
         ensure(classifiers.lexical.len() == classifiers.classes() * (features + 1), "lexical weights")?;
         let mix = Mix { head: input.f32("mix")?, lexical: input.f32("mix")?, votes: input.f32("mix")? };
         let calibrator = calibrator(&mut input, classifiers.routes)?;
-        let scope = scope_model(&mut input)?;
+        let scope = scope_model(&mut input, classifiers.routes)?;
         let shortlist = ShortlistRule { bound: input.f32("shortlist")?, limit: input.u32()? };
         ensure(shortlist.limit >= 1, "shortlist")?;
         let references = input.u32()?;
@@ -126,15 +127,17 @@ fn calibrator(input: &mut Reader, routes: usize) -> Result<Calibrator, ModelByte
     Ok(Calibrator { logistic: Logistic { coefficients }, offsets })
 }
 
-fn scope_model(input: &mut Reader) -> Result<ScopeModel, ModelBytesError> {
+fn scope_model(input: &mut Reader, routes: usize) -> Result<ScopeModel, ModelBytesError> {
     let mut scales = [(0.0, 1.0); scope::FEATURES];
     for scale in &mut scales {
         *scale = (input.f64("scope")?, input.f64("scope")?);
         ensure(scale.1 > 0.0, "scope")?;
     }
+    let closeness = input.f32s("scope")?;
+    ensure(closeness.len() == routes, "scope")?;
     let coefficients = input.f64s("scope")?;
     ensure(coefficients.len() == scope::FEATURES + 1, "scope")?;
-    Ok(ScopeModel { scales, logistic: Logistic { coefficients } })
+    Ok(ScopeModel { scales, closeness, logistic: Logistic { coefficients } })
 }
 
 fn outcomes(input: &mut Reader, routes: usize) -> Result<Vec<Outcome>, ModelBytesError> {
