@@ -17,7 +17,10 @@ const STRENGTHS: [f64; FEATURES + 1] = [4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 1.0];
 /// Held-out prompts below which a fit says nothing.
 pub(crate) const LEAST_ROWS: usize = 30;
 
-/// A route's offset is what its prompts say, shrunk as if by so much prior information (Σ p (1 - p)).
+/// A route's offset is what its prompts say, shrunk as if by so much prior information (Σ p (1 - p)). Without offsets,
+/// held-out prompts' log loss is within 0.002 of the same, but a route's confidence further from its accuracy (mean over
+/// the routes of BANKING77's training file 0.019 instead of 0.009), and less is decided alone at 97 % where prompts are
+/// few (CLINC150, 5 a route: 53 % of the held-out prompts instead of 64 %; BANKING77, 10 a route: 19 % instead of 53 %).
 const OFFSET_PRIOR: f64 = 4.0;
 
 /// Probabilities are kept so far from 0 and 1: what a posterior in single precision can tell.

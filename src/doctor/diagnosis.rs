@@ -12,6 +12,8 @@ pub struct Diagnosis {
     pub set: String,
     pub routes: usize,
     pub prompts: usize,
+    /// Prompts of which the others can say anything: not the only one of a route, nor those of an only route.
+    pub judged: usize,
     /// Prompts that the others of the set decide for another route than their own.
     pub lost: u64,
     pub errors: usize,
@@ -44,6 +46,7 @@ pub fn diagnose(set: &Examined, limits: Limits) -> Diagnosis {
         set: set.set.clone(),
         routes: set.routes.len(),
         prompts: set.prompts.len(),
+        judged: set.prompts.iter().filter(|prompt| set.can_judge(&sizes, prompt)).count(),
         lost: lost.iter().sum(),
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),

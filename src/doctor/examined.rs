@@ -41,11 +41,16 @@ impl Examined {
         sizes
     }
 
-    /// Whether the others of the set would decide this prompt for another route than its own. The only prompt of a
-    /// route has no others of it, and is not counted.
+    /// Whether the others of the set would decide this prompt for another route than its own.
     pub(super) fn lost(&self, sizes: &[usize], prompt: &Prompt, verdict: &Verdict) -> bool {
-        let alone = sizes.get(prompt.route as usize).is_none_or(|size| *size < 2);
-        !alone && verdict.winner.is_some_and(|(route, _)| route != prompt.route)
+        self.can_judge(sizes, prompt) && verdict.winner.is_some_and(|(route, _)| route != prompt.route)
+    }
+
+    /// Whether what the others of the set say of this prompt means anything. The only prompt of a route has no others of
+    /// it, and the prompts of an only route have nothing to be confused with.
+    pub(super) fn can_judge(&self, sizes: &[usize], prompt: &Prompt) -> bool {
+        let own = sizes.get(prompt.route as usize).copied().unwrap_or_default();
+        own >= 2 && own < self.prompts.len()
     }
 }
 

@@ -10,10 +10,15 @@ const MAX_ROUTES: usize = 6;
 
 /// At most `most` findings, each with its prompts and what to do; ends with a line end.
 pub fn render(diagnosis: &Diagnosis, most: usize) -> String {
-    let Diagnosis { set, routes, prompts, lost, errors, warnings, notes, findings, .. } = diagnosis;
-    let agree = prompts.saturating_sub(*lost as usize) as f64 / (*prompts).max(1) as f64 * 100.0;
+    let Diagnosis { set, routes, prompts, judged, lost, errors, warnings, notes, findings, .. } = diagnosis;
+    let right = judged.saturating_sub(*lost as usize) as f64 / (*judged).max(1) as f64 * 100.0;
+    let said = match *judged {
+        0 => "of none of them can the others say anything".to_owned(),
+        all if all == *prompts => format!("{right:.1} % of them are decided rightly by the others"),
+        some => format!("of {some} the others can say something, and decide {right:.1} % rightly"),
+    };
     let mut text = format!(
-        "{set}: {routes} routes, {prompts} prompts; {agree:.1} % of them are decided rightly by the others\n\
+        "{set}: {routes} routes, {prompts} prompts; {said}\n\
          {errors} errors, {warnings} warnings, {notes} notes\n"
     );
     for finding in findings.iter().take(most) {
@@ -50,8 +55,25 @@ fn write(text: &mut String, finding: &Finding) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::diagnosis::tests::sick;
+    use crate::doctor::diagnosis::{diagnose, tests::sick};
+    use crate::doctor::examined::samples::examined;
+    use crate::doctor::limits::Limits;
     use crate::evaluate::golden;
+
+    #[test]
+    fn only_prompts_that_can_be_judged_count_as_decided_rightly() {
+        let first_line = |rows: &[(&str, &str, &str, f32)]| {
+            let text = render(&diagnose(&examined(rows), Limits::default()), 0);
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        let alone = [("a", "one", "b", 0.9), ("b", "two", "a", 0.9)];
+        assert_eq!(first_line(&alone), "sample: 2 routes, 2 prompts; of none of them can the others say anything");
+        let only = [("a", "one", "a", 1.0), ("a", "two", "a", 1.0)];
+        assert_eq!(first_line(&only), "sample: 1 routes, 2 prompts; of none of them can the others say anything");
+        let some = [("a", "one", "a", 0.9), ("a", "two", "b", 0.9), ("b", "three", "a", 0.9)];
+        let expected = "sample: 2 routes, 3 prompts; of 2 the others can say something, and decide 50.0 % rightly";
+        assert_eq!(first_line(&some), expected);
+    }
 
     #[test]
     fn a_diagnosis_reads_well() {
