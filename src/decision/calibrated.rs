@@ -1,7 +1,8 @@
 //! What the held-out prompts teach: the channels' weights, confidence, scope and shortlist, and how good these are.
 //!
 //! What is reported of confidence and shortlist is measured crosswise: on prompts that they were not fitted to. The
-//! three weights and the scope's four coefficients are few beside the prompts, and are used as they are.
+//! three weights and the scope's four coefficients are few beside the prompts, and are used as they are; what is usual
+//! for a route is measured without the prompt that it is held against.
 
 use crate::channels::{Classifiers, Mix, Opinions};
 use crate::confidence::{Calibrator, Evidence, evidence};
@@ -22,7 +23,8 @@ pub(crate) struct Calibrated {
     pub(crate) mix: Mix,
     calibrator: Calibrator,
     pub(crate) scope: ScopeModel,
-    pub(crate) scope_rows: Vec<ScopeRow>,
+    /// With the probability that a route applies.
+    pub(crate) scope_rows: Vec<(ScopeRow, f32)>,
     shortlist: ShortlistRule,
     pub(crate) shortlist_report: ShortlistReport,
     pub(crate) outcomes: Vec<Outcome>,
@@ -63,7 +65,8 @@ impl Calibrated {
         }
         let none = held_out.iter().filter(|held| held.route.is_none());
         scope_rows.extend(none.map(|held| ScopeRow { signs: held.signs, kind: ScopeKind::None }));
-        let scope = ScopeModel::fit(&scope_rows, config.out_of_scope_share, routes);
+        let (scope, judged) = ScopeModel::fit(&scope_rows, config.out_of_scope_share, routes);
+        let scope_rows = scope_rows.into_iter().zip(judged).collect();
 
         let opinions: Vec<(&Opinions, u32)> = labelled.iter().map(|(held, route)| (&held.opinions, *route)).collect();
         let mix = mix::fit(&opinions);

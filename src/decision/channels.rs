@@ -41,11 +41,11 @@ pub(crate) struct Opinions {
 pub(crate) struct Signs {
     /// log Σ exp of the head's logits of the routes: the free energy of Liu et al. 2020, turned round.
     pub(crate) energy: f32,
-    /// How much likelier all routes are than `none`, in log-odds; 0 for a head without that class.
-    pub(crate) against_none: f32,
+    /// How much likelier all routes are than `none`, in log-odds; nothing of a head without that class.
+    pub(crate) against_none: Option<f32>,
     pub(crate) familiarity: Familiarity,
     /// The route that the head gives the highest logit.
-    pub(crate) first: u32,
+    pub(crate) head_first: u32,
 }
 
 impl Classifiers {
@@ -85,9 +85,9 @@ impl Classifiers {
         let energy = log_sum_exp(routes);
         Signs {
             energy,
-            against_none: none.first().map_or(0.0, |none| energy - none),
+            against_none: none.first().map(|none| energy - none),
             familiarity: votes::familiarity(view.neighbours),
-            first: argmax(routes) as u32,
+            head_first: argmax(routes) as u32,
         }
     }
 }

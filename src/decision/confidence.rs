@@ -100,7 +100,7 @@ pub(crate) fn evidence(opinions: &Opinions, posterior: &[f32], signs: &Signs) ->
     let features = [
         logit(top, MARGIN),
         (top.max(MARGIN) / second.max(MARGIN)).ln() / 4.0,
-        agrees(&opinions.head),
+        f64::from(u8::from(signs.head_first as usize == first)) - 0.5,
         agrees(&opinions.lexical),
         agrees(&opinions.votes),
         share - 0.5,

@@ -108,9 +108,9 @@ fn report(set: &TrainingSet, corpus: &Corpus, folds: usize, calibrated: &Calibra
     let count = |purpose: Purpose| set.examples().iter().filter(|example| example.purpose == purpose).count();
     let none = (0..corpus.rows()).filter(|row| corpus.route(*row).is_none()).count();
     let scope_auroc = |kind: ScopeKind| {
-        let rows = calibrated.scope_rows.iter().filter(|row| row.kind == kind || row.kind == ScopeKind::Known);
+        let rows = calibrated.scope_rows.iter().filter(|(row, _)| row.kind == kind || row.kind == ScopeKind::Known);
         let scores: Vec<(f32, bool)> =
-            rows.map(|row| (calibrated.scope.probability(&row.signs), row.kind == ScopeKind::Known)).collect();
+            rows.map(|(row, probability)| (*probability, row.kind == ScopeKind::Known)).collect();
         scores.iter().any(|(_, known)| !known).then(|| metrics::area_under_roc(&scores))
     };
     FitReport {
@@ -135,7 +135,7 @@ fn report(set: &TrainingSet, corpus: &Corpus, folds: usize, calibrated: &Calibra
             corpus,
             held_out: outcomes.len(),
             needed: LEAST_ROWS,
-            scope_trained: calibrated.scope_rows.iter().any(|row| row.kind != ScopeKind::Known),
+            scope_trained: calibrated.scope_rows.iter().any(|(row, _)| row.kind != ScopeKind::Known),
         }),
         time,
     }

@@ -191,8 +191,8 @@ impl HeldOutInput<'_> {
             classifiers.head_logits(view.embedding, &mut logits);
             let kind = if place < strange.len() { ScopeKind::LeftOut } else { ScopeKind::Known };
             let signs = classifiers.signs(&view, &logits);
-            let first = numbers.get(signs.first as usize).copied().unwrap_or_default();
-            rows.push(ScopeRow { signs: Signs { first, ..signs }, kind });
+            let Some(head_first) = numbers.get(signs.head_first as usize).copied() else { continue };
+            rows.push(ScopeRow { signs: Signs { head_first, ..signs }, kind });
         }
         Ok(rows)
     }

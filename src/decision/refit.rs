@@ -13,7 +13,8 @@ const DRIFT: f64 = 0.05;
 
 /// Fits the classifiers to `set`, starting from `previous`, and keeps its vocabulary and its calibration: confidence,
 /// probability of a route applying, shortlist and outcomes. What one prompt in many changes of those is far below
-/// what held-out prompts can tell. The optimum does not depend on the start.
+/// what held-out prompts can tell; a small route that grows manifold is calibrated as the small one was until the next
+/// whole fit. The optimum does not depend on the start.
 ///
 /// `None` where a whole [`fit`](crate::fit) is due: other routes or another dimension, `none` prompts for the first
 /// time or no more, a set that is sampled, or more than 5 % of the prompts come or gone since the last whole fit. The

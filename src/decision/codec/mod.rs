@@ -134,7 +134,8 @@ fn scope_model(input: &mut Reader, routes: usize) -> Result<ScopeModel, ModelByt
         ensure(scale.1 > 0.0, "scope")?;
     }
     let closeness = input.f32s("scope")?;
-    ensure(closeness.len() == routes, "scope")?;
+    let most = scope::MOST_DEVIATIONS as f32;
+    ensure(closeness.len() == routes && closeness.iter().all(|mean| mean.abs() <= most), "scope")?;
     let coefficients = input.f64s("scope")?;
     ensure(coefficients.len() == scope::FEATURES + 1, "scope")?;
     Ok(ScopeModel { scales, closeness, logistic: Logistic { coefficients } })
