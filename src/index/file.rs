@@ -140,6 +140,7 @@ fn read_arrays(from: &mut impl Read, header: &Header, config: &IndexConfig) -> i
         codes,
         links,
         landmarks,
+        pinned: Vec::new(),
         rows,
         live,
         m: header.m,

@@ -3,6 +3,8 @@
 //! Beside the graph there may be rows of later versions that no link leads to: they are scanned. Nodes whose row was
 //! deleted are walked through and not returned. See [`super::renewal`].
 
+use std::collections::HashSet;
+
 use super::codes::{Codes, QueryCodes, step_for};
 use super::config::{IndexBuilder, IndexConfig, IndexKind};
 use super::file::RowKey;
@@ -39,6 +41,8 @@ pub struct HnswIndex {
     pub(super) links: Links,
     /// Where each search begins beside the top of the graph: see [`repair`].
     pub(super) landmarks: Vec<u32>,
+    /// Nodes where it begins, too: see [`VectorIndex::pin`]. They are not saved.
+    pub(super) pinned: Vec<u32>,
     /// The row of each node, or [`DELETED`].
     pub(super) rows: Vec<u32>,
     /// Nodes that are not deleted.
@@ -68,7 +72,18 @@ impl HnswIndex {
         let landmarks = repair::connect(&codes, &mut links);
         watch.go_on()?;
         let (live, &IndexConfig { m, ef_construction, ef_search, .. }) = (rows.len(), config);
-        Ok(Self { codes, links, landmarks, rows, live, m, ef_construction, ef_search, recall_at_10: 1.0 })
+        Ok(Self {
+            codes,
+            links,
+            landmarks,
+            pinned: Vec::new(),
+            rows,
+            live,
+            m,
+            ef_construction,
+            ef_search,
+            recall_at_10: 1.0,
+        })
     }
 
     /// Searches with so many candidates from now on.
@@ -130,7 +145,7 @@ impl HnswIndex {
             if ef > MAX_EF || self.linked() == 0 {
                 break;
             }
-            Ground { codes: &self.codes, links: &self.links }.walk(&self.landmarks, query, ef, scratch);
+            Ground { codes: &self.codes, links: &self.links }.walk(self.starts(), query, ef, scratch);
             let mut found: Vec<u32> = scratch.pool.nodes().filter(|node| self.lives(*node)).take(wanted).collect();
             found.extend(self.scanned(self.linked()..self.rows.len(), query, wanted, scratch));
             if found.len() >= k {
@@ -138,6 +153,10 @@ impl HnswIndex {
             }
         }
         self.scanned(0..self.rows.len(), query, wanted, scratch)
+    }
+
+    fn starts(&self) -> impl Iterator<Item = u32> {
+        self.landmarks.iter().chain(&self.pinned).copied()
     }
 
     fn lives(&self, node: u32) -> bool {
@@ -170,6 +189,12 @@ impl HnswIndex {
 impl VectorIndex for HnswIndex {
     fn nearest(&self, query: &Embedding, k: usize) -> Vec<Hit> {
         self.nearest_to(query.as_slice(), k)
+    }
+
+    fn pin(&mut self, rows: &[u32]) {
+        let wanted: HashSet<u32> = rows.iter().copied().collect();
+        let linked = self.rows.iter().take(self.linked()).zip(0..);
+        self.pinned = linked.filter(|(row, _)| wanted.contains(row)).map(|(_, node)| node).collect();
     }
 }
 
@@ -235,6 +260,33 @@ mod tests {
             assert_eq!(hits.len(), 50);
             assert!(hits.iter().all(|hit| rows.contains(&hit.row)), "{query} finds {hits:?}");
         }
+    }
+
+    #[test]
+    fn what_is_pinned_is_found_without_any_link_to_it() {
+        let mut vectors = VectorMatrix::with_capacity(2_001, 16);
+        let common = random_matrix(2_000, 15, 4);
+        for row in 0..2_000 {
+            let mut values = common.row(row).to_vec();
+            values.push(0.0);
+            vectors.push(&Embedding::normalised(values).unwrap()).unwrap();
+        }
+        let mut alone = vec![0.0; 16];
+        alone[15] = 1.0;
+        vectors.push(&Embedding::normalised(alone).unwrap()).unwrap();
+        let vectors = vectors.finish();
+        let mut hnsw = built(&vectors);
+        // As where its links were given up for nearer ones: what leads to it leads nowhere now.
+        let node = hnsw.rows.iter().position(|row| *row == 2_000).unwrap() as u32;
+        for layer in 0..hnsw.links.layers() {
+            hnsw.links.array_mut(layer).iter_mut().filter(|to| **to == node).for_each(|to| *to = 0);
+        }
+        let found = |hnsw: &HnswIndex| hnsw.nearest_to(vectors.row(2_000), 1)[0].row == 2_000;
+        assert!(!found(&hnsw));
+        hnsw.pin(&[2_000, 7_000]);
+        assert!(found(&hnsw));
+        hnsw.pin(&[]);
+        assert!(!found(&hnsw), "what is pinned later takes the place of what was before");
     }
 
     #[test]

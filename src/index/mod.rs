@@ -52,6 +52,10 @@ pub struct Hit {
 pub trait VectorIndex: Send + Sync {
     /// Up to `k` rows, nearest first; ties by row. The query has the matrix's dimension.
     fn nearest(&self, query: &Embedding, k: usize) -> Vec<Hit>;
+
+    /// Has each search look at these rows, whatever leads to them: to prompts that are unlike all others, hardly a link
+    /// of a graph does. For an exact index nothing changes.
+    fn pin(&mut self, _rows: &[u32]) {}
 }
 
 /// What was built, and how good it is.

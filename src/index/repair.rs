@@ -70,7 +70,7 @@ fn reach(links: &Links, start: u32, reached: &mut [bool]) -> usize {
 fn link_to(codes: &Codes, links: &mut Links, lost: u32) {
     let query = query_of(codes, lost);
     let near: Vec<u32> = scratch::with(|scratch| {
-        Ground { codes, links }.walk(&[], &query, CANDIDATES, scratch);
+        Ground { codes, links }.walk(std::iter::empty(), &query, CANDIDATES, scratch);
         scratch.pool.nodes().filter(|node| *node != lost).collect()
     });
     if near.iter().any(|node| links.add(0, *node, lost)) {

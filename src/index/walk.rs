@@ -14,10 +14,10 @@ pub(super) struct Ground<'a> {
 
 impl Ground<'_> {
     /// Fills the scratch's pool with the `ef` nearest nodes that it finds, beginning where the upper layers lead to and
-    /// at the landmarks. The graph has at least one node.
-    pub(super) fn walk(self, landmarks: &[u32], query: &QueryCodes, ef: usize, scratch: &mut Scratch) {
+    /// at some nodes more. The graph has at least one node.
+    pub(super) fn walk(self, more: impl Iterator<Item = u32>, query: &QueryCodes, ef: usize, scratch: &mut Scratch) {
         let entry = self.entry(0, query, scratch);
-        self.walk_in(0, std::iter::once(entry).chain(landmarks.iter().copied()), query, ef, scratch);
+        self.walk_in(0, std::iter::once(entry).chain(more), query, ef, scratch);
     }
 
     /// Fills the scratch's pool with the `ef` nearest nodes of a layer that it finds, beginning at `starts`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::BuildError;
+use super::rare;
 use crate::embed::Embedding;
 use crate::index::{self, BuildWatch, IndexConfig, IndexReport, Stopped, VectorMatrix};
 use crate::reference::{
@@ -122,9 +123,10 @@ pub(super) fn index(rows: Rows, config: &IndexConfig, watch: &BuildWatch) -> Res
 pub(super) fn assemble(
     version: SetVersion,
     references: Vec<Reference>,
-    index: Box<dyn index::VectorIndex>,
+    mut index: Box<dyn index::VectorIndex>,
     index_report: IndexReport,
 ) -> Snapshot {
+    index.pin(&rare::rows(&references));
     let spelling = Spelling::of(references.iter().map(|reference| &*reference.text));
     Snapshot {
         id: SnapshotId::next(),

@@ -12,6 +12,7 @@ mod live;
 mod load;
 mod operations;
 mod progress;
+mod rare;
 mod readiness;
 mod report;
 mod sealed;
