@@ -207,11 +207,7 @@ impl Decision {
 
     /// Why this stage decided, in plain words.
     pub fn reason(&self) -> String {
-        let doubts: Vec<String> = self
-            .doubts()
-            .iter()
-            .map(|doubt| format!("{} {:.3} is below {:.3}", doubt.measure.as_str(), doubt.value, doubt.bound))
-            .collect();
+        let doubts: Vec<String> = self.doubts().iter().map(Doubt::in_words).collect();
         let llm = match self.llm {
             // There was nobody to doubt.
             LlmOutcome::NotNeeded if self.stage == Stage::Abstained => return "the set has no routes".to_owned(),

@@ -13,6 +13,19 @@ pub struct Doubt {
     pub bound: f32,
 }
 
+impl Doubt {
+    /// For a reader. Confidence ends at 1: a bound above it is one that no prompt reaches.
+    pub fn in_words(&self) -> String {
+        let Self { measure, value, bound } = self;
+        match measure {
+            Measure::Confidence if *bound > 1.0 => {
+                format!("confidence {value:.3} is not enough: for what is asked of this set, none is")
+            }
+            _ => format!("{} {value:.3} is below {bound:.3}", measure.as_str()),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -94,6 +107,15 @@ mod tests {
 
     fn measures(doubts: &[Doubt]) -> Vec<Measure> {
         doubts.iter().map(|doubt| doubt.measure).collect()
+    }
+
+    #[test]
+    fn a_bound_that_nothing_reaches_is_no_number_to_compare_with() {
+        let words = |measure, bound| Doubt { measure, value: 0.9, bound }.in_words();
+        assert_eq!(words(Measure::Confidence, 0.95), "confidence 0.900 is below 0.950");
+        let never = "confidence 0.900 is not enough: for what is asked of this set, none is";
+        assert_eq!(words(Measure::Confidence, 1.1), never);
+        assert_eq!(words(Measure::Margin, 0.95), "margin 0.900 is below 0.950");
     }
 
     #[test]
