@@ -1,8 +1,8 @@
 //! What the held-out prompts teach: the channels' weights, confidence, scope and shortlist, and how good these are.
 //!
 //! What is reported of confidence and shortlist is measured crosswise: on prompts that they were not fitted to. The
-//! three weights and the scope's four coefficients are few beside the prompts, and are used as they are; what is usual
-//! for a route is measured without the prompt that it is held against.
+//! three weights and the scope's four coefficients are few beside the prompts, and are used as they are. What is usual
+//! for a route leaves out the prompt that it is held against, as far as that one is among those that scope is fitted to.
 
 use crate::channels::{Classifiers, Mix, Opinions};
 use crate::confidence::{Calibrator, Evidence, evidence};
@@ -59,19 +59,22 @@ impl Calibrated {
     pub(crate) fn new(held_out: &[HeldOut], mut scope_rows: Vec<ScopeRow>, config: &FitConfig, routes: usize) -> Self {
         let labelled: Vec<(&HeldOut, u32)> =
             held_out.iter().filter_map(|held| held.route.map(|route| (held, route))).collect();
-        if scope_rows.is_empty() {
+        let of_labelled = scope_rows.is_empty();
+        if of_labelled {
             let known = labelled.iter().map(|(held, _)| ScopeRow { signs: held.signs, kind: ScopeKind::Known });
             scope_rows.extend(known);
         }
         let none = held_out.iter().filter(|held| held.route.is_none());
         scope_rows.extend(none.map(|held| ScopeRow { signs: held.signs, kind: ScopeKind::None }));
         let (scope, judged) = ScopeModel::fit(&scope_rows, config.out_of_scope_share, routes);
+        // Without routes left out, the labelled prompts are the first of the rows.
+        let judged_here = if of_labelled { judged[..labelled.len()].to_vec() } else { Vec::new() };
         let scope_rows = scope_rows.into_iter().zip(judged).collect();
 
         let opinions: Vec<(&Opinions, u32)> = labelled.iter().map(|(held, route)| (&held.opinions, *route)).collect();
         let mix = mix::fit(&opinions);
         let mut posterior = Vec::new();
-        let judge = |(held, route): &(&HeldOut, u32)| {
+        let judge = |(at, (held, route)): (usize, &(&HeldOut, u32))| {
             mix.posterior(&held.opinions, &mut posterior);
             Judged {
                 row: held.row,
@@ -80,11 +83,11 @@ impl Calibrated {
                 evidence: evidence(&held.opinions, &posterior, &held.signs),
                 right_posterior: posterior[*route as usize],
                 ranking: ranking(&posterior, config.shortlist_limit),
-                in_scope: scope.probability(&held.signs),
+                in_scope: judged_here.get(at).copied().unwrap_or_else(|| scope.probability(&held.signs)),
                 weight: held.weight,
             }
         };
-        let judged: Vec<Judged> = labelled.iter().map(judge).collect();
+        let judged: Vec<Judged> = labelled.iter().enumerate().map(judge).collect();
         let all: Vec<&Judged> = judged.iter().collect();
         Self {
             mix,

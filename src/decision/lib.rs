@@ -29,8 +29,8 @@
 //! same there, but took 6 to 16 points of what BANKING77 decides alone, which needs no such caution; weights take 4.
 //!
 //! **Confidence** is a logistic regression on posterior, margin, agreement of the channels and nearest similarity, with
-//! an offset a route, shrunk. **Scope** is one on the head's energy and the similarity of the five nearest, measured from
-//! what is usual for the route; it learns from routes that the head was fitted without and from `none` prompts. What
+//! an offset a route, shrunk. **Scope** is one on the head's energy and the similarity of the five nearest, measured
+//! from what is usual for the route; it learns from routes that the head was fitted without and from `none` prompts. What
 //! repeats a reference is in scope unless the head takes it for `none`. The **shortlist** is split conformal.
 //!
 //! # Choices

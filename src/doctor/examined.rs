@@ -46,8 +46,8 @@ impl Examined {
         self.can_judge(sizes, prompt) && verdict.winner.is_some_and(|(route, _)| route != prompt.route)
     }
 
-    /// Whether what the others of the set say of this prompt means anything. The only prompt of a route has no others of
-    /// it, and the prompts of an only route have nothing to be confused with.
+    /// Whether what the others of the set say of this prompt means anything. The only prompt of a route has no others
+    /// of it, and the prompts of an only route have nothing to be confused with.
     pub(super) fn can_judge(&self, sizes: &[usize], prompt: &Prompt) -> bool {
         let own = sizes.get(prompt.route as usize).copied().unwrap_or_default();
         own >= 2 && own < self.prompts.len()

@@ -54,7 +54,7 @@ pub trait VectorIndex: Send + Sync {
     fn nearest(&self, query: &Embedding, k: usize) -> Vec<Hit>;
 
     /// Has each search look at these rows, whatever leads to them: to prompts that are unlike all others, hardly a link
-    /// of a graph does. For an exact index nothing changes.
+    /// of a graph does. They take the place of those before. For an exact index nothing changes.
     fn pin(&mut self, _rows: &[u32]) {}
 }
 

@@ -52,6 +52,27 @@ fn expect_exact(index: &HnswIndex, vectors: VectorMatrix, k: usize) {
 }
 
 #[test]
+fn of_rows_that_are_pinned_each_is_found_once() {
+    let vectors = random_matrix(ROWS + 50, 16, 6);
+    let (index, keys) = first(&vectors);
+    let rows: Vec<usize> = (ROWS..ROWS + 50).chain((0..ROWS).filter(|row| row % 10 != 3)).collect();
+    let (matrix, new) = version(&vectors, &rows);
+    let (mut index, ..) = renew(index, &keys, &new, &matrix).unwrap();
+    // New rows, which are scanned, and old ones under their new numbers; the last is of no row.
+    let pinned = [0, 49, 50, 51, 300, rows.len() as u32];
+    super::super::VectorIndex::pin(&mut index, &pinned);
+    for row in pinned.into_iter().take(5) {
+        let hits = index.nearest_to(matrix.row(row as usize), 20);
+        assert_eq!(hits[0].row, row);
+        let mut found: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found.len(), 20, "a row is found twice: {hits:?}");
+    }
+    expect_exact(&index, matrix, 10);
+}
+
+#[test]
 fn what_was_deleted_is_not_found_and_what_is_new_is() {
     let vectors = random_matrix(ROWS + 50, 16, 6);
     let (index, keys) = first(&vectors);
