@@ -81,6 +81,8 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod threshold;
+#[cfg(test)]
+mod toy;
 mod training;
 mod training_set;
 mod votes;
