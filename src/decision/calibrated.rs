@@ -2,7 +2,8 @@
 //!
 //! What is reported of confidence and shortlist is measured crosswise: on prompts that they were not fitted to. The
 //! three weights and the scope's four coefficients are few beside the prompts, and are used as they are. What is usual
-//! for a route leaves out the prompt that it is held against, as far as that one is among those that scope is fitted to.
+//! for a route leaves out the prompt that it is held against in the areas under ROC, and in the outcomes of sets of so
+//! few routes that none is left out in turn; in those of others a prompt has a tenth of the say, or less.
 
 use crate::channels::{Classifiers, Mix, Opinions};
 use crate::confidence::{Calibrator, Evidence, evidence};

@@ -95,14 +95,14 @@ pub(crate) fn evidence(opinions: &Opinions, posterior: &[f32], signs: &Signs) ->
     let top = f64::from(posterior.get(first).copied().unwrap_or(0.0));
     let others = posterior.iter().enumerate().filter(|(route, _)| *route != first);
     let second = f64::from(others.map(|(_, probability)| *probability).fold(0.0f32, f32::max));
-    let agrees = |channel: &[f32]| f64::from(u8::from(argmax(channel) == first)) - 0.5;
+    let agrees = |its_first: usize| f64::from(u8::from(its_first == first)) - 0.5;
     let share = opinions.votes.get(first).map_or(0.0, |log| f64::from(log.exp()));
     let features = [
         logit(top, MARGIN),
         (top.max(MARGIN) / second.max(MARGIN)).ln() / 4.0,
-        f64::from(u8::from(signs.head_first as usize == first)) - 0.5,
-        agrees(&opinions.lexical),
-        agrees(&opinions.votes),
+        agrees(signs.head_first as usize),
+        agrees(argmax(&opinions.lexical)),
+        agrees(argmax(&opinions.votes)),
         share - 0.5,
         2.0 * (f64::from(signs.familiarity.nearest) - 0.7),
     ];

@@ -29,8 +29,8 @@ const BALANCE: f32 = 0.5;
 const BALANCE_RANGE: (f32, f32) = (0.1, 100.0);
 
 /// A class with less than a quarter of what each had if all weighed the same is rare: where a fit stops is measured by
-/// the rarest. Of a mean over 100,000 prompts, what five of another class gain is nothing. Such a set is fitted in a
-/// tenth more time, sets without rare classes in the same.
+/// the rarest. Of a mean over 100,000 prompts, what five of another class gain is nothing. That set is fitted in
+/// 40.3 s instead of 36.7 (two cores with AVX2), sets without rare classes in the same time.
 const RARE: f64 = 4.0;
 
 /// The finest that a fit becomes for their sake.

@@ -1,4 +1,6 @@
-//! References that a search of a graph may miss: those of routes with few of them, beside many of others.
+//! References that a search of a graph may miss: those of routes with few of them, beside many of others. Of 100,000
+//! prompts of one route and five of another, the walk found one of the five for a prompt at 0.96 and missed it for one at
+//! 0.83, whose next nearest was at 0.47.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,7 @@ const MOST_OF_A_ROUTE: usize = 20;
 /// So many times fewer references than the mean has a route that others may hide.
 const FEWER: usize = 10;
 
-/// Rows at most. Each search looks at all of them, which takes some 3 microseconds.
+/// Rows at most: each search scores all of them, and they take places among its candidates.
 const MOST: usize = 128;
 
 /// Rows of the routes with the fewest references, whole routes only, in order.
